@@ -148,8 +148,8 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-def load_config(path: Path | None = None, overrides: list[str] | None = None, *files: Path) -> Config:
-    """Defaults, then `path` and `files` in turn, then `section.key=value` overrides.
+def load_config(*files: Path, overrides: list[str] | None = None) -> Config:
+    """Defaults, then the YAML files in turn, then `section.key=value` overrides.
 
     Raises UserError on a missing file, an unknown key or a value of the wrong type.
     """
@@ -158,7 +158,7 @@ def load_config(path: Path | None = None, overrides: list[str] | None = None, *f
     from yaml import YAMLError
 
     merged = OmegaConf.structured(Config)
-    for file in ([path] if path else []) + list(files):
+    for file in files:
         if not file.is_file():
             raise UserError(f"{file}: no such config file; --conf names a YAML file")
         try:
@@ -210,9 +210,9 @@ def validate(config: Config) -> None:
 
 
 def save_config(config: Config, path: Path) -> None:
-    import yaml
+    from omegaconf import OmegaConf
 
-    write_text(path, yaml.safe_dump(asdict(config), sort_keys=False))
+    write_text(path, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
 def section(config: Config, *names: str) -> dict[str, Any]:

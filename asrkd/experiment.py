@@ -6,6 +6,8 @@ finished, the hashes of what it made. From that, the next call knows: finished (
 that is redone and comes out the same leaves what depends on it in peace.
 """
 
+from __future__ import annotations  # the k2 interpreter may be Python 3.8
+
 import hashlib
 import json
 import os
@@ -51,11 +53,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_npy(path: Path, array: "np.ndarray[Any, Any]") -> None:
+def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -118,14 +119,31 @@ def identity(folder: Path, made_by: str) -> str:
     return str(stamp["identity"])
 
 
+@contextmanager
+def locked(exp: Path) -> Iterator[None]:
+    """Hold the experiment folder for this process; the system lets go of it when the process dies.
+
+    Raises UserError when another call holds it.
+    """
+    import fcntl
+
+    exp.mkdir(parents=True, exist_ok=True)
+    with open(exp / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{exp}: another asrkd is at work in this experiment; wait for it, or name another --exp")
+        yield
+
+
 class Step:
     """One unit of work with a folder and a stamp.
 
-        step = Step(exp / "features" / "train", made_by="stage 1", config=section(config, "features"),
-                    inputs={"data": identity(exp / "data", "stage 0")}, force=force)
-        if step.begin():            # False: finished already
-            ...write into step.folder, resuming from what is there...
-            step.finish(["frames.npy", "utterances.jsonl"])
+    step = Step(exp / "features" / "train", made_by="stage 1", config=section(config, "features"),
+                inputs={"data": identity(exp / "data", "stage 0")}, force=force)
+    if step.begin():            # False: finished already
+        ...write into step.folder, resuming from what is there...
+        step.finish(["frames.npy", "utterances.jsonl"])
     """
 
     def __init__(
@@ -166,9 +184,10 @@ class Step:
 
     def finish(self, outputs: Iterable[str], **notes: Any) -> None:
         """Record the hashes of `outputs` (paths inside the folder) and mark the step as finished."""
-        made = {name: {"bytes": (self.folder / name).stat().st_size, "sha256": ""} for name in sorted(outputs)}
-        for name in made:
-            made[name]["sha256"] = hash_file(self.folder / name)
+        made = {
+            name: {"bytes": (self.folder / name).stat().st_size, "sha256": hash_file(self.folder / name)}
+            for name in sorted(outputs)
+        }
         stamp = {
             "state": "finished",
             "config": self.config,

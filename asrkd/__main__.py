@@ -1,0 +1,3 @@
+from asrkd.cli import main
+
+main()

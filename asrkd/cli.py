@@ -1,0 +1,121 @@
+"""`asrkd <step> EXP`: one sub-command a step of an experiment; the work is in the packages.
+
+Imports stand inside the commands, so that `asrkd --help` and a step with nothing to do answer at once.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from asrkd import __version__
+from asrkd.errors import UserError
+
+# name: (stage, function, what it does)
+STEPS = {
+    "data": (0, "asrkd.corpus.prepare:prepare_data", "Validate the cut sets of train, dev and test."),
+    "features": (1, "asrkd.features.extract:extract_features", "Extract log-mel filterbanks into frame stores."),
+    "lang": (2, "asrkd.lang.prepare:prepare_lang", "Make the lexicon, the vocabulary and the language model."),
+    "align": (3, "asrkd.align.prepare:align_corpus", "Align from a flat start, tie states, label every frame."),
+    "train": (4, "asrkd.train.members:train_members", "Train the members of the ensemble."),
+    "soft-targets": (5, "asrkd.train.soft_targets:make_soft_targets", "Store the ensemble's softened posteriors."),
+    "distil": (6, "asrkd.train.students:train_students", "Distil the ensemble into a student at each temperature."),
+    "limited": (7, "asrkd.train.limited:train_limited", "Train on shares of the data, hard against soft targets."),
+    "graph": (8, "asrkd.decode.graph:build_graph", "Compose the decoding graph HLG in k2."),
+    "decode": (9, "asrkd.decode.prepare:decode_systems", "Decode dev and test with every system."),
+    "score": (10, "asrkd.score.prepare:score_systems", "Score words and frames of every system."),
+    "report": (10, "asrkd.report.prepare:write_report", "Write the tables and the HTML page."),
+}
+
+experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
+
+
+class InOrder(click.Group):
+    """Lists the commands in the order of the stages, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Distil an ensemble of speech acoustic models into one small model.
+
+    EXP is an experiment's folder. The recipes' run.sh call these steps in order.
+    """
+
+
+@cli.command()
+@experiment
+@click.option("--conf", type=click.Path(path_type=Path), multiple=True, help="A YAML file; may be given several times.")
+@click.argument("overrides", nargs=-1)
+def configure(exp: Path, conf: tuple[Path, ...], overrides: tuple[str, ...]) -> None:
+    """Write EXP/config.yaml: what it holds already, then each --conf, then SECTION.KEY=VALUE."""
+    from asrkd.config import load_config, save_config
+    from asrkd.experiment import locked
+
+    path = exp / "config.yaml"
+    config = load_config(*([path] if path.is_file() else []), *conf, overrides=list(overrides))
+    with locked(exp):
+        save_config(config, path)
+
+
+def step_command(name: str, stage: int, function: str, text: str) -> click.Command:
+    def run(exp: Path, force: bool) -> None:
+        from asrkd.config import load_config
+        from asrkd.experiment import locked
+
+        path = exp / "config.yaml"
+        if not path.is_file():
+            raise UserError(
+                f"{exp}: not an experiment (no config.yaml); a recipe's run.sh or `asrkd configure` makes one"
+            )
+        module, _, attribute = function.partition(":")
+        with locked(exp):
+            step: Callable[[Path, object, bool], None] = getattr(import_module(module), attribute)
+            step(exp, load_config(path), force)
+
+    command = click.command(name, help=f"Stage {stage}: {text[0].lower()}{text[1:]}")(
+        experiment(click.option("--force", is_flag=True, help="Do it again, even if it is finished.")(run))
+    )
+    return command
+
+
+for _name, _step in STEPS.items():
+    cli.add_command(step_command(_name, *_step))
+
+
+@cli.command()
+@experiment
+@click.option("--corpus-dir", type=click.Path(path_type=Path), help="A tree in LibriSpeech's layout.")
+@click.option("--test", "name", help="The subset of --corpus-dir to decode, or a name for --cuts.", required=True)
+@click.option("--cuts", type=click.Path(path_type=Path), help="A Lhotse cut set, instead of --corpus-dir.")
+@click.option("--force", is_flag=True, help="Do it again, even if it is finished.")
+def evaluate(exp: Path, corpus_dir: Path | None, name: str, cuts: Path | None, force: bool) -> None:
+    """Decode and score another test set with a finished experiment's systems, at the scales that dev chose."""
+    from asrkd.evaluate import evaluate_experiment
+    from asrkd.experiment import locked
+
+    with locked(exp):
+        evaluate_experiment(exp, corpus_dir=corpus_dir, name=name, cuts=cuts, force=force)
+
+
+@cli.command()
+def doctor() -> None:
+    """Check every component; exit with 1 and the mending command when one is missing."""
+    from asrkd.doctor import run_doctor
+
+    sys.exit(run_doctor())
+
+
+def main() -> None:
+    try:
+        cli(prog_name="asrkd")
+    except UserError as error:
+        sys.exit(f"asrkd: error: {error}")
+    except OSError as error:
+        # A full disk, a read-only folder: the user's to mend, and the message names the file.
+        sys.exit(f"asrkd: error: {error}")

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The main job on a corpus that any Debian or Ubuntu machine can fetch: Asterisk's English telephone prompts (568 prompts,
+# one speaker, 8 kHz, 0.4 hours, CC BY-SA 3.0). `make demo` runs this.
+#
+#   recipes/prompts/run.sh                            everything, about five minutes
+#   recipes/prompts/run.sh --sounds-dir DIR           with the prompts that you have already
+#
+# Stages
+#   0 data                   4 train the members       8 decoding graph
+#   1 features               5 soft targets            9 decode
+#   2 lexicon and LM         6 distil                 10 score and report
+#   3 alignment              7 limited data
+#
+# Options
+#   --stage N                the first stage (0)
+#   --stop-stage N           the last stage (10)
+#   --exp DIR                the experiment's folder (exp/prompts); it remembers every option below
+#   --conf FILE              a YAML file (conf/cpu.yaml for a new experiment)
+#   --sounds-dir DIR         a folder with the unpacked WAV files and core-sounds-en.txt.gz; without it, apt-get fetches them
+#   --jobs N                 parallel jobs (one a core)
+#   --engine NAME            loky, ray or dask (loky)
+#   --device NAME            auto, cpu or cuda (auto)
+#   --force                  do the chosen stages again, even if they are finished
+#   section.key=value        any value of asrkd/config.py, for example ensemble.members=3
+source "$(dirname "$0")/../stages.sh"
+
+options="stage stop_stage exp conf sounds_dir jobs engine device"
+exp=$root/exp/prompts
+default_conf=$root/recipes/prompts/conf/cpu.yaml
+sounds_dir=
+
+prepare_corpus() {
+  "$python" "$root/local/prompts.py" --out "$exp/corpus" ${sounds_dir:+--sounds-dir "$sounds_dir"}
+}
+
+parse_options "$@"
+for name in exp sounds_dir; do absolute $name; done
+overrides=(
+  "data.train=$exp/corpus/train.jsonl.gz" "data.dev=$exp/corpus/dev.jsonl.gz" "data.test=$exp/corpus/test.jsonl.gz"
+  "lang.lm_text=$exp/corpus/lm_text.txt" "lang.vocabulary=$exp/corpus/vocabulary.txt" "${overrides[@]}"
+)
+run_stages

@@ -1,0 +1,113 @@
+# The stages that every speech recipe shares; a recipe's run.sh sources this file.
+#
+# The recipe sets its options as variables, defines `prepare_corpus` (stage 0: cut sets into $exp/corpus) and then calls
+#   parse_options "$@"
+#   run_stages
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Options of every recipe. A recipe's header documents them: --help prints it.
+stage=0
+stop_stage=10
+conf=
+jobs=
+engine=
+device=
+force=false
+overrides=()
+
+fail() {
+  echo "$(basename "$0"): error: $*" >&2
+  exit 1
+}
+
+# --some-name VALUE sets $some_name, if the recipe has such a variable; section.key=value goes to the config.
+parse_options() {
+  local name
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help)
+        awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"
+        exit 0
+        ;;
+      --force) force=true ;;
+      --*)
+        name=${1#--}
+        name=${name//-/_}
+        [[ $name =~ ^[a-z_]+$ && " $options " == *" $name "* ]] || fail "$1: unknown option; --help lists the options"
+        [ $# -ge 2 ] || fail "$1: expected a value after it"
+        printf -v "$name" '%s' "$2"
+        shift
+        ;;
+      *.*=*) overrides+=("$1") ;;
+      *) fail "$1: expected --option VALUE or section.key=value; --help lists the options" ;;
+    esac
+    shift
+  done
+  [[ $stage =~ ^[0-9]+$ && $stop_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage: expected numbers from 0 to 10"
+  ((stage <= stop_stage && stop_stage <= 10)) || fail "--stage $stage --stop-stage $stop_stage: expected 0 <= stage <= stop-stage <= 10"
+}
+
+# Paths are kept absolute, so that a later call from another folder finds the same experiment unchanged.
+absolute() {
+  [ -z "${!1}" ] || printf -v "$1" '%s' "$(realpath -m "${!1}")"
+}
+
+# The interpreter with asrkd in it: the one that `make setup` made, else the one on the PATH.
+find_asrkd() {
+  python=$root/.venv/bin/python
+  [ -x "$python" ] || python=$(command -v python3 || true)
+  [ -n "$python" ] && "$python" -c 'import asrkd.cli' 2> /dev/null || fail "asrkd is not installed; run: make setup"
+}
+
+asrkd() { "$python" -m asrkd "$@"; }
+
+# run_stage N "TITLE" COMMAND...: if N was asked for.
+run_stage() {
+  local number=$1 title=$2 begun=$SECONDS
+  shift 2
+  ((stage <= number && number <= stop_stage)) || return 0
+  echo "== stage $number: $title ($(date +%H:%M:%S))"
+  "$@"
+  echo "== stage $number: done in $((SECONDS - begun)) s"
+}
+
+step() {
+  local flags=()
+  $force && flags+=(--force)
+  asrkd "$1" "$exp" "${flags[@]}"
+}
+
+score_and_report() {
+  step score
+  step report
+}
+
+run_stages() {
+  find_asrkd
+  local common=()
+  [ -z "$jobs" ] || common+=("run.jobs=$jobs")
+  [ -z "$engine" ] || common+=("run.engine=$engine")
+  [ -z "$device" ] || common+=("run.device=$device")
+  # The experiment keeps its config: the recipe's conf only where it is new or --conf names one.
+  [ -f "$exp/config.yaml" ] || [ -n "$conf" ] || conf=$default_conf
+  asrkd configure "$exp" ${conf:+--conf "$conf"} "${common[@]}" "${overrides[@]}"
+
+  run_stage 0 "data" prepare_data
+  run_stage 1 "features" step features
+  run_stage 2 "lexicon and language model" step lang
+  run_stage 3 "alignment" step align
+  run_stage 4 "train the members" step train
+  run_stage 5 "soft targets of the ensemble" step soft-targets
+  run_stage 6 "distil" step distil
+  run_stage 7 "limited data" step limited
+  run_stage 8 "decoding graph" step graph
+  run_stage 9 "decode" step decode
+  run_stage 10 "score and report" score_and_report
+}
+
+prepare_data() {
+  prepare_corpus
+  step data
+}

@@ -1,0 +1,143 @@
+"""The experiment folder: atomic writes, and stamps that skip, resume or redo."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asrkd.errors import UserError
+from asrkd.experiment import (
+    Step,
+    hash_file,
+    identity,
+    locked,
+    read_json,
+    read_jsonl,
+    replacing,
+    write_json,
+    write_jsonl,
+)
+
+
+def make(folder: Path, content: str = "a", force: bool = False, **config: object) -> bool:
+    step = Step(folder, made_by="stage 1", config=config, inputs={"data": "1234"}, force=force)
+    if not step.begin():
+        return False
+    (folder / "out.txt").write_text(content)
+    step.finish(["out.txt"])
+    return True
+
+
+def test_finished_step_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make(tmp_path / "s", width=3)
+    assert not make(tmp_path / "s", width=3)
+    assert "finished, skipped" in capsys.readouterr().out
+
+
+def test_stale_step_says_what_changed_and_is_emptied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "s", model={"width": 3})
+    (tmp_path / "s" / "rest").write_text("of the old run")
+    assert make(tmp_path / "s", model={"width": 4})
+    assert "model.width was 3, is 4" in capsys.readouterr().out
+    assert not (tmp_path / "s" / "rest").exists()
+
+
+def test_changed_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "s")
+    step = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={"data": "another"})
+    assert step.begin()
+    assert "the input data changed" in capsys.readouterr().out
+
+
+def test_begun_step_is_resumed_with_its_files(tmp_path: Path) -> None:
+    step = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={})
+    step.begin()
+    (tmp_path / "s" / "half").write_text("done")
+    again = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={})
+    assert again.begin()
+    assert (tmp_path / "s" / "half").read_text() == "done"
+
+
+def test_force_and_damage_do_it_again(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    assert make(tmp_path / "s", force=True)
+    (tmp_path / "s" / "out.txt").write_text("longer than before")
+    assert make(tmp_path / "s")
+    (tmp_path / "s" / "out.txt").unlink()
+    assert make(tmp_path / "s")
+
+
+def test_identity_is_that_of_the_outputs(tmp_path: Path) -> None:
+    make(tmp_path / "s", content="a")
+    first = identity(tmp_path / "s", "stage 1")
+    make(tmp_path / "s", content="a", force=True)
+    assert identity(tmp_path / "s", "stage 1") == first
+    make(tmp_path / "s", content="b", force=True)
+    assert identity(tmp_path / "s", "stage 1") != first
+
+
+def test_identity_names_the_stage_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="stage 3 makes it .*--stage 3"):
+        identity(tmp_path / "align", "stage 3")
+    Step(tmp_path / "align", made_by="stage 3", config={}, inputs={}).begin()
+    with pytest.raises(UserError, match="not there yet"):
+        identity(tmp_path / "align", "stage 3")
+
+
+def test_identity_refuses_a_truncated_output(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    (tmp_path / "s" / "out.txt").write_text("")
+    with pytest.raises(UserError, match=r"out\.txt: missing or altered since stage 1"):
+        identity(tmp_path / "s", "stage 1")
+
+
+def test_hash_is_sha256(tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    (tmp_path / "f").write_bytes(data)
+    assert hash_file(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "f.json", 1)
+    with pytest.raises(RuntimeError), replacing(tmp_path / "f.json") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(tmp_path / "f.json") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_json_lines_round_trip_and_name_the_broken_line(tmp_path: Path) -> None:
+    rows = [{"id": "ä", "n": 1}, {"id": "b", "n": 2}]
+    write_jsonl(tmp_path / "f.jsonl", rows)
+    assert read_jsonl(tmp_path / "f.jsonl") == rows
+    text = (tmp_path / "f.jsonl").read_text()
+    (tmp_path / "f.jsonl").write_text(text[:-5])
+    with pytest.raises(UserError, match="line 2: expected JSON"):
+        read_jsonl(tmp_path / "f.jsonl")
+
+
+def test_foreign_stamp_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "stamp.json").write_text(json.dumps([1]))
+    with pytest.raises(UserError, match="not a stamp"):
+        Step(tmp_path, made_by="stage 1", config={}, inputs={}).begin()
+
+
+def test_second_process_is_refused_and_a_dead_one_lets_go(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from asrkd.experiment import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n    print('in', flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        with pytest.raises(UserError, match="another asrkd"), locked(tmp_path):
+            pass
+        other.kill()
+    with locked(tmp_path):
+        pass

@@ -1,0 +1,64 @@
+"""Parallel jobs and their progress."""
+
+import os
+import time
+
+import pytest
+import torch
+
+from asrkd import progress
+from asrkd.config import RunConfig
+from asrkd.errors import UserError
+from asrkd.parallel import parallel
+from asrkd.progress import duration, line, track
+
+
+def square(number: int) -> tuple[int, int, int]:
+    return number**2, torch.get_num_threads(), os.getpid()
+
+
+def fail(number: int) -> None:
+    raise UserError(f"item {number}: expected even; mend it")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_order_from_one_thread_each(jobs: int) -> None:
+    results = parallel(square, [(n,) for n in range(5)], RunConfig(jobs=jobs), what="squares")
+    assert [result[0] for result in results] == [0, 1, 4, 9, 16]
+    assert {result[1] for result in results} == {1}
+    assert (os.getpid() in {result[2] for result in results}) == (jobs == 1)
+
+
+def test_a_lone_job_takes_all_the_cores_it_may() -> None:
+    assert parallel(square, [(3,)], RunConfig(jobs=2), what="squares")[0][:2] == (9, 2)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_of_a_job_comes_out_as_it_is(jobs: int) -> None:
+    with pytest.raises(UserError, match="expected even; mend it"):
+        parallel(fail, [(1,), (3,)], RunConfig(jobs=jobs), what="failures")
+
+
+def test_an_engine_that_is_not_installed_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray.util.joblib", None)
+    with pytest.raises(UserError, match="pip install ray"):
+        parallel(square, [(1,), (2,)], RunConfig(jobs=2, engine="ray"), what="squares")
+
+
+def test_progress_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.05)
+    assert list(track(slow(4), what="work", total=4, unit="files")) == [0, 1, 2, 3]
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) >= 3 and printed[0].startswith("work: 1/4 files") and "left" in printed[0]
+
+
+def slow(count: int):  # type: ignore[no-untyped-def]
+    for number in range(count):
+        time.sleep(0.06)
+        yield number
+
+
+def test_line_and_duration_by_hand() -> None:
+    assert line("x", 2, 10, "epochs", 4.0) == "x: 2/10 epochs, 0.5 epochs/s, 16 s left"
+    assert line("x", 2, None, "epochs", 4.0) == "x: 2 epochs, 0.5 epochs/s"
+    assert (duration(12), duration(600), duration(7200)) == ("12 s", "10 min", "2.0 h")
