@@ -1,0 +1,1 @@
+"""Utterances: Lhotse cut sets in, validated; subsets."""

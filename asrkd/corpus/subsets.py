@@ -1,0 +1,27 @@
+"""A share of the utterances, the same of every speaker."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def stratified_subset(speakers: Sequence[str], share: float, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Indices, sorted, of `share` (0 to 1) of each speaker's utterances; `speakers` names the speaker of each utterance.
+
+    Every speaker gives at least one. The parts of an utterance that the shares leave are rounded up for as many speakers as
+    it takes, so that the whole comes out at `share` too. A seed fixes the choice, and a smaller share is contained in a
+    larger one: a speaker's utterances are shuffled once, and the share tells how many are taken from the front.
+    """
+    names, of = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    # Speaker s gets floor(share * n + offset): offsets spread evenly over [0, 1) make the mean of the floors share * n.
+    offsets = (np.random.default_rng(seed).permutation(len(names)) + 0.5) / max(len(names), 1)
+    chosen = []
+    for s, name in enumerate(names):
+        own = np.flatnonzero(of == s)
+        shuffled = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(own)
+        count = math.floor(share * len(own) + offsets[s])
+        chosen.append(shuffled[: min(max(count, 1), len(own))])
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Log-mel filterbanks, per-speaker normalisation, the memory-mapped frame store, splicing."""

@@ -1,0 +1,28 @@
+"""Log-mel filterbank energies, as Kaldi computes them."""
+
+import torchaudio
+from torch import Tensor
+
+from asrkd.config import FeatureConfig
+
+SCALE = 32768.0  # Kaldi reads audio as 16-bit integers; the log energies keep that offset
+
+
+def fbank(samples: Tensor, config: FeatureConfig) -> Tensor:
+    """samples: (S,) float32 in [-1, 1) at config.sample_rate. Returns (T, mel) float32, natural logarithms.
+
+    Pre-emphasis of 0.97, Povey window, power spectrum, triangles on HTK's mel scale; frames that would reach over the edge
+    are left out, and no dither is added, so that the same audio always gives the same frames. T is 0 when the audio is
+    shorter than one frame.
+    """
+    features: Tensor = torchaudio.compliance.kaldi.fbank(
+        samples[None] * SCALE,
+        sample_frequency=float(config.sample_rate),
+        num_mel_bins=config.num_mel_bins,
+        frame_length=config.frame_length,
+        frame_shift=config.frame_shift,
+        low_freq=config.low_freq,
+        high_freq=config.high_freq,
+        dither=0.0,
+    )
+    return features
