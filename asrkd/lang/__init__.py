@@ -1,0 +1,1 @@
+"""Stage 2: the lexicon, the vocabulary and the word language model."""
