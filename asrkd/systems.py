@@ -1,0 +1,42 @@
+"""What is compared: the members, their ensemble, the students, and the pairs trained on little data."""
+
+from dataclasses import dataclass
+
+from asrkd.config import Config
+
+
+@dataclass(frozen=True)
+class System:
+    """A recogniser: one model or, for an ensemble, the mean posterior of several."""
+
+    name: str  # also the folder of its results
+    kind: str  # member, ensemble, student or limited
+    models: list[str]  # folders under EXP/models
+    label: str  # for tables
+
+
+def member_names(config: Config) -> list[str]:
+    return [f"member-{number:02d}" for number in range(1, config.ensemble.members + 1)]
+
+
+def student_name(temperature: float) -> str:
+    return f"student-T{temperature:g}"
+
+
+def limited_name(targets: str, share: float) -> str:
+    """`targets` is hard or soft: hard-3 and soft-3 are the pair trained on 3 % of the data."""
+    return f"{targets}-{100 * share:g}"
+
+
+def systems(config: Config) -> list[System]:
+    members = member_names(config)
+    found = [System(name, "member", [name], f"member {number}") for number, name in enumerate(members, 1)]
+    found.append(System("ensemble", "ensemble", members, f"ensemble of {len(members)}"))
+    for temperature in config.distill.temperatures:
+        name = student_name(temperature)
+        found.append(System(name, "student", [name], f"student, T = {temperature:g}"))
+    for share in config.limited.shares:
+        for targets in ("hard", "soft"):
+            name = limited_name(targets, share)
+            found.append(System(name, "limited", [name], f"{100 * share:g} % of the data, {targets} targets"))
+    return found
