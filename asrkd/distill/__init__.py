@@ -1,0 +1,1 @@
+"""The frame-level distillation loss, ensemble averaging and the soft-target store. Needs torch alone."""

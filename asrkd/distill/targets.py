@@ -1,0 +1,28 @@
+"""Soft targets of which only the most probable pdfs are kept."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class SoftTargets(NamedTuple):
+    """For each frame the k most probable pdfs of the teacher, and the mass of all the others together.
+
+    The loss takes the tail as spread evenly over the pdfs that are not named. So it needs no more than the sum of the
+    student's logits, the targets stay a distribution, and no pdf is claimed to be impossible.
+    """
+
+    ids: Tensor  # (..., k) integers, no pdf twice in a frame
+    probs: Tensor  # (..., k)
+    tail: Tensor  # (...); the frame's probs and tail sum to 1
+
+    def dense(self, num_pdfs: int) -> Tensor:
+        """The distribution that the loss sees: (..., num_pdfs) of the dtype of `probs`, float32 when that is half."""
+        k = self.ids.shape[-1]
+        if k > num_pdfs:
+            raise ValueError(f"expected at most {num_pdfs} pdfs a frame, found ids of shape {tuple(self.ids.shape)}")
+        dtype = torch.promote_types(self.probs.dtype, torch.float32)
+        share = self.tail.to(dtype).unsqueeze(-1) / max(num_pdfs - k, 1)  # (..., 1)
+        spread = share.expand(*share.shape[:-1], num_pdfs) if k < num_pdfs else share.new_zeros(*share.shape[:-1], k)
+        return spread.scatter(-1, self.ids.long(), self.probs.to(dtype))  # (..., num_pdfs)

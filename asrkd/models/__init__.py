@@ -1,0 +1,1 @@
+"""The acoustic model, safely saved and loaded."""

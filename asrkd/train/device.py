@@ -1,0 +1,30 @@
+"""Where a net is computed, and in which precision."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from asrkd.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """auto is the GPU where there is one. Raises UserError for cuda without a GPU."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("run.device=cuda: torch finds no GPU; run.device=cpu trains without one")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is the faster choice: elsewhere it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """precision: auto, bfloat16 or float32. Matrix products take bfloat16 and sum in float32; weights stay float32."""
+    enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

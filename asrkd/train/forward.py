@@ -1,0 +1,93 @@
+"""Posteriors of a model or an ensemble: whole utterances, computed in large batches."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from asrkd.distill.ensemble import ensemble_posteriors
+from asrkd.errors import UserError
+from asrkd.features.splice import splice
+from asrkd.features.store import FrameStore
+from asrkd.models.dnn import AcousticModel
+from asrkd.train.data import map_frames
+from asrkd.train.device import autocast
+
+BLOCK = 4096  # frames that are computed at once, rounded up to whole utterances
+
+
+@torch.inference_mode()
+def posteriors(
+    models: Sequence[AcousticModel],
+    store: FrameStore,
+    ids: Sequence[str] | None = None,
+    temperatures: Sequence[float] = (1.0,),
+    precision: str = "auto",
+) -> Iterator[tuple[str, list[Tensor]]]:
+    """For each utterance its id and, a temperature each, the members' mean of softmax(z / T): (T, C) float32 on the CPU.
+
+    ids: the utterances, None for all of the store. One pass over the models serves all temperatures. The models are used
+    where they are, CPU or GPU; the mean is arithmetic. precision: auto, bfloat16 or float32.
+    Raises UserError when an utterance is not in the store or the shapes do not fit, ValueError without models.
+    """
+    if not models:
+        raise ValueError("expected at least one model, found none")
+    ids = store.ids if ids is None else ids
+    for name in ids:
+        if name not in store.index:
+            raise UserError(f"{store.folder}: no utterance {name}; run stage 1 for the split it is in")
+    shape = {(model.num_mel, model.num_pdfs, model.config.left, model.config.right) for model in models}
+    if len(shape) != 1 or models[0].num_mel != store.frames.shape[1]:
+        raise UserError(
+            f"{store.folder}: expected models of one shape over {store.frames.shape[1]} mel bins, "
+            f"found (mel, pdfs, left, right) of {sorted(shape)}"
+        )
+    device = next(models[0].parameters()).device
+    frames = map_frames(store)
+    left, right = models[0].config.left, models[0].config.right
+    for model in models:
+        model.eval()
+    for block in _blocks(store, ids):
+        first = torch.tensor([int(store.first[u]) for u in block])
+        count = torch.tensor([int(store.counts[u]) for u in block])
+        utterance = torch.arange(len(block)).repeat_interleave(count)  # (N,)
+        within = torch.arange(len(utterance)) - (count.cumsum(0) - count)[utterance]
+        inputs = splice(
+            frames, first[utterance] + within, first[utterance], (first + count - 1)[utterance], left, right
+        )
+        inputs = inputs.to(device).float()  # (N, window * mel)
+        with autocast(device, precision):
+            logits = [model(inputs) for model in models]  # M of (N, C)
+        means = [ensemble_posteriors(logits, temperature).cpu().split(count.tolist()) for temperature in temperatures]
+        for number, u in enumerate(block):
+            yield store.ids[u], [mean[number] for mean in means]
+
+
+def log_posteriors(
+    models: Sequence[AcousticModel],
+    store: FrameStore,
+    ids: Sequence[str] | None = None,
+    temperature: float = 1.0,
+    precision: str = "auto",
+) -> Iterator[tuple[str, Tensor]]:
+    """For each utterance its id and the log of the members' mean posterior: (T, C) float32 on the CPU.
+
+    The arguments and errors are those of `posteriors`. No value is below log 1e-30.
+    """
+    for name, (mean,) in posteriors(models, store, ids, [temperature], precision):
+        yield name, mean.clamp(min=1e-30).log()
+
+
+def _blocks(store: FrameStore, ids: Sequence[str]) -> Iterator[list[int]]:
+    """Utterance numbers, in the order of `ids`, in groups of at least BLOCK frames (the last one may have fewer)."""
+    block: list[int] = []
+    frames = 0
+    for name in ids:
+        u = store.index[name]
+        block.append(u)
+        frames += int(store.counts[u])
+        if frames >= BLOCK:
+            yield block
+            block, frames = [], 0
+    if block:
+        yield block
