@@ -38,8 +38,8 @@ def default_lexicon() -> Lexicon:
 def read_lexicon(path: Path) -> Lexicon:
     """A file of "WORD PHONE PHONE ..." lines, in any order; a word of several lines has variants.
 
-    WORD(2) is a variant of WORD, as in the CMU dictionary's own files. Case is kept. `<UNK> SPN` is added when it is not
-    there. Raises UserError, with the line, on anything else.
+    WORD(2) is a variant of WORD, as in the CMU dictionary's own files. Case is kept. `<UNK> SPN` is added when it is
+    missing. Raises UserError, with the line, on anything else.
     """
     lexicon: Lexicon = {}
     for number, line in numbered_lines(path):

@@ -2,7 +2,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asrkd.config import LangConfig
@@ -34,9 +34,10 @@ entries = st.dictionaries(
 )
 
 
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(entries)
-def test_written_lexicon_is_read_back(tmp_path_factory: pytest.TempPathFactory, lexicon: dict) -> None:
-    path = tmp_path_factory.mktemp("lexicon") / "lexicon.txt"
+def test_written_lexicon_is_read_back(tmp_path: Path, lexicon: dict) -> None:
+    path = tmp_path / "lexicon.txt"
     write_lexicon(path, lexicon)
     assert read_lexicon(path) == {**lexicon, UNKNOWN: [(NOISE,)]}
 

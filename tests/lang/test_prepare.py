@@ -1,0 +1,149 @@
+import gzip
+import math
+from pathlib import Path
+
+import pytest
+from lhotse import CutSet, MonoCut, SupervisionSegment
+
+from asrkd.config import Config, LangConfig
+from asrkd.errors import UserError
+from asrkd.experiment import Step, read_json
+from asrkd.lang.lexicon import read_lexicon
+from asrkd.lang.lm import arpa_words, perplexity
+from asrkd.lang.prepare import most_frequent, prepare_lang, read_vocabulary
+
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=1
+
+\\1-grams:
+-1.5\t<unk>\t0
+-99\t<s>\t0
+-0.5\t</s>
+-0.75\tA\t0
+-1\tB\t0
+
+\\2-grams:
+-0.5\tA B
+
+\\end\\
+"""
+LEXICON = "A AH\nB B IY\nC S IY\nC K\nD D IY\n"
+TEXTS = {"train": ["A B", "B A X", "A  A C"], "dev": ["A B Y"], "test": ["B C X X"]}
+
+
+@pytest.fixture
+def exp(tmp_path: Path) -> Path:
+    """An experiment whose stage 0 is done."""
+    data = Step(tmp_path / "exp" / "data", made_by="stage 0", config={}, inputs={})
+    assert data.begin()
+    for split, texts in TEXTS.items():
+        cuts = [cut(f"{split}-{number}", text) for number, text in enumerate(texts)]
+        CutSet.from_cuts(cuts).to_file(data.folder / f"{split}.jsonl.gz")
+    data.finish([f"{split}.jsonl.gz" for split in TEXTS])
+    return data.folder.parent
+
+
+def cut(name: str, text: str) -> MonoCut:
+    said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text=text, speaker="s")
+    return MonoCut(id=name, start=0, duration=1, channel=0, supervisions=[said])
+
+
+def lang(folder: Path, **files: str) -> LangConfig:
+    """A config that names files of the given texts."""
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return LangConfig(**{name: str(folder / name) for name in files})  # type: ignore[arg-type]
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_lexicon_vocabulary_and_model_of_the_transcripts(tmp_path: Path, exp: Path, needs_lmplz: None) -> None:
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON)))
+    made = exp / "lang"
+    assert lines(made / "phones.txt") == ["SIL", "SPN", "AH", "B", "D", "IY", "K", "S"]
+    assert lines(made / "vocabulary.txt") == ["A", "B", "C"]
+    assert sorted(arpa_words(made / "lm.arpa")) == ["A", "B", "C"]
+    assert read_lexicon(made / "lexicon.txt") == read_lexicon(tmp_path / "lexicon")
+    report = read_json(made / "report.json")
+    assert report["lexicon"]["words"] == 5  # with <UNK>
+    assert report["train"] == {
+        "words": 8,
+        "out_of_lexicon": 1,
+        "out_of_lexicon_percent": 12.5,
+        "out_of_lexicon_types": 1,
+        "out_of_lexicon_words": ["X"],
+    }
+    assert report["dev"]["out_of_vocabulary_percent"] == 33.33
+    assert report["test"]["out_of_vocabulary_percent"] == report["test"]["out_of_lexicon_percent"] == 50
+    assert report["test"]["out_of_lexicon_words"] == ["X"]
+    assert math.isclose(report["dev"]["perplexity"], perplexity(made / "lm.arpa", ["A B Y"]).perplexity, abs_tol=0.006)
+    assert report["language_model"]["discount_fallback"] is True
+
+
+def test_finished_step_is_skipped_until_a_file_changes(tmp_path: Path, exp: Path, capsys, needs_lmplz: None) -> None:
+    config = Config(lang=lang(tmp_path, lexicon=LEXICON, lm_text="A B A\nA B\n"))
+    prepare_lang(exp, config)
+    before = (exp / "lang" / "lm.arpa").read_bytes()
+    prepare_lang(exp, config)
+    assert "finished, skipped" in capsys.readouterr().out
+    prepare_lang(exp, config, force=True)
+    assert (exp / "lang" / "lm.arpa").read_bytes() == before
+    (tmp_path / "lm_text").write_text("A A D\n")
+    prepare_lang(exp, config)
+    assert "the input lm_text changed" in capsys.readouterr().out
+    assert lines(exp / "lang" / "vocabulary.txt") == ["A", "D"]
+
+
+def test_closed_vocabulary_is_whole_in_the_model(tmp_path: Path, exp: Path, capsys, needs_lmplz: None) -> None:
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, vocabulary="D\nA\nB\nQ\n")))
+    assert lines(exp / "lang" / "vocabulary.txt") == ["A", "B", "D"]  # Q has no pronunciation
+    assert sorted(arpa_words(exp / "lang" / "lm.arpa")) == ["A", "B", "D"]  # D is in no transcript, C is not asked for
+    report = read_json(exp / "lang" / "report.json")
+    assert report["vocabulary"]["left_out_words"] == ["Q"]
+    assert report["language_model"]["unseen_words_added"] == 1
+    told = capsys.readouterr().out
+    assert "1 words cannot be decoded (not in the lexicon or the LM): Q" in told
+    assert "are not in the training transcripts: each is added once, alone" in told
+
+
+def test_own_model_is_kept_and_gives_the_vocabulary(tmp_path: Path, exp: Path) -> None:
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon="B B IY\nD D IY\n", lm=ARPA)))
+    assert (exp / "lang" / "lm.arpa").read_text() == ARPA
+    assert lines(exp / "lang" / "vocabulary.txt") == ["B"]
+    assert read_json(exp / "lang" / "report.json")["vocabulary"]["left_out_words"] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"lexicon": LEXICON, "lm": "no model\n"}, "lm, line 1: not a whole ARPA model"),
+        ({"lexicon": "a AH\n", "lm": ARPA}, "spelling and case"),
+        ({"lexicon": "a AH\n"}, "the training transcripts: expected words of the lexicon"),
+        ({"lexicon": LEXICON, "vocabulary": "A B\n"}, "expected a word a line, found 'A B'"),
+        ({"lexicon": LEXICON, "vocabulary": "\n"}, "found no word"),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path: Path, exp: Path, files: dict[str, str], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        prepare_lang(exp, Config(lang=lang(tmp_path, **files)))
+    assert read_json(exp / "lang" / "stamp.json")["state"] == "begun"
+
+
+def test_missing_files_and_stage(tmp_path: Path, exp: Path) -> None:
+    with pytest.raises(UserError, match=r"none \(--lm-text\)"):
+        prepare_lang(exp, Config(lang=LangConfig(lm_text=str(tmp_path / "nowhere"))))
+    with pytest.raises(UserError, match="stage 0 makes it"):
+        prepare_lang(tmp_path / "other", Config())
+
+
+def test_most_frequent_breaks_ties_by_the_alphabet() -> None:
+    lexicon = {word: [("AH",)] for word in ("E", "D", "C", "B", "A", "<UNK>")}
+    assert most_frequent({"C": 1, "B": 1, "A": 1, "X": 9, "D": 2, "<UNK>": 9}, lexicon, 3) == ["A", "B", "D"]
+
+
+def test_vocabulary_may_be_compressed_and_repeat_itself(tmp_path: Path) -> None:
+    (tmp_path / "words.gz").write_bytes(gzip.compress(b"B\nA\n\nB\n"))
+    assert read_vocabulary(tmp_path / "words.gz") == ["A", "B"]
