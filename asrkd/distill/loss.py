@@ -1,12 +1,12 @@
 """The distillation loss on frames.
 
-Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2: for the student's logits z, the
-hard label y and the teacher's distribution p at temperature T,
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2: for the student's logits
+z, the hard label y and the teacher's distribution p at temperature T,
 
     hard_weight * CE(y, softmax(z)) + (1 - hard_weight) * T**2 * CE(p, softmax(z / T)),
 
-each a mean over the frames that count. The gradient of CE(p, softmax(z / T)) shrinks as 1 / T**2; the factor T**2 keeps the
-balance between both terms when T is changed.
+each a mean over the frames that count. The gradient of CE(p, softmax(z / T)) shrinks as 1 / T**2; the factor T**2
+keeps the balance between both terms when T is changed.
 """
 
 import math
@@ -99,8 +99,8 @@ def soft_cross_entropy(
 ) -> Tensor:
     """CE(targets, softmax(student_logits / temperature)) of each frame: (...), without the factor T**2, 0 where masked.
 
-    student_logits: (..., C); targets: probabilities (..., C) or SoftTargets; mask: bool (...), True where the frame counts.
-    Raises ValueError when a shape does not fit or `temperature` is not above 0.
+    student_logits: (..., C); targets: probabilities (..., C) or SoftTargets; mask: bool (...), True where the frame
+    counts. Raises ValueError when a shape does not fit or `temperature` is not above 0.
     """
     _check_temperature(temperature)
     logits = _upcast(student_logits)

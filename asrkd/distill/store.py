@@ -3,19 +3,19 @@
 A store is a folder, made for one temperature over one set of utterances.
 
 `card.json`
-    {"format": "asrkd soft targets 1", "temperature", "num_pdfs" (C), "top_k" (k), "label_set", "features", "members"}: the
-    last three are hashes of what the pdf ids, the frame numbers and the probabilities come from.
+    {"format": "asrkd soft targets 1", "temperature", "num_pdfs" (C), "top_k" (k), "label_set", "features",
+    "members"}: the last three are hashes of what the pdf ids, the frame numbers and the probabilities come from.
 `NAME.targets`
     One shard: a record of 4 k + 4 bytes a frame, little-endian, nothing before or between.
         bytes 0 to 2 k          k pdf ids, uint16, the most probable first
         bytes 2 k to 4 k        their probabilities, float16
         bytes 4 k to 4 k + 4    the tail, float32: 1 minus the probabilities as stored
 `NAME.jsonl`
-    Its utterances: {"id", "first", "frames", "row"} a line. Record `row + t` of the shard is frame t of the utterance, and
-    frame `first + t` of the FrameStore.
+    Its utterances: {"id", "first", "frames", "row"} a line. Record `row + t` of the shard is frame t of the
+    utterance, and frame `first + t` of the FrameStore.
 
-A shard is written to a temporary name; its `.jsonl` is renamed last and makes it part of the store. Processes that write at
-the same time each write shards of their own.
+A shard is written to a temporary name; its `.jsonl` is renamed last and makes it part of the store. Processes that
+write at the same time each write shards of their own.
 """
 
 import ctypes
@@ -57,9 +57,9 @@ class SoftTargetWriter:
     def add(self, utterance_id: str, probs: Tensor, first: int | None = None) -> None:
         """Keep the top k of an utterance's probabilities (T, C).
 
-        first: the position of its first frame in the FrameStore; None continues where this writer's last utterance ended.
-        Raises ValueError for another shape, probabilities that are negative, NaN or do not sum to 1 (within 1 %), and an
-        utterance that was added before.
+        first: the position of its first frame in the FrameStore; None continues where this writer's last utterance
+        ended. Raises ValueError for another shape, probabilities that are negative, NaN or do not sum to 1 (within 1
+        %), and an utterance that was added before.
         """
         if probs.ndim != 2 or probs.shape[1] != self.num_pdfs or len(probs) == 0:
             raise ValueError(f"{utterance_id}: expected (T > 0, {self.num_pdfs}), found {tuple(probs.shape)}")
@@ -175,8 +175,8 @@ class SoftTargetStore:
     ) -> "SoftTargetStore":
         """Map a store for reading.
 
-        label_set, features: the hashes that it must have been made from. frames: the frame counts of the utterances that
-        are to be looked up; each must be in the store, with as many frames. None checks nothing.
+        label_set, features: the hashes that it must have been made from. frames: the frame counts of the utterances
+        that are to be looked up; each must be in the store, with as many frames. None checks nothing.
         Raises UserError when the store is missing or damaged, or differs; the message says in what.
         """
         path = Path(path)
@@ -215,7 +215,8 @@ class SoftTargetStore:
         return int(self._count[self._find(utterance_id)])
 
     def __getitem__(self, utterance_id: str) -> SoftTargets:
-        """The targets of one utterance: ids and probs (T, k), tail (T,). Raises UserError when it is not in the store."""
+        """The targets of one utterance: ids and probs (T, k), tail (T,). Raises UserError when it is not in the
+        store."""
         u = self._find(utterance_id)
         row, count = int(self._row[u]), int(self._count[u])
         return _unpack(self._shards[int(self._shard[u])][row : row + count], self.top_k)
@@ -239,7 +240,11 @@ class SoftTargetStore:
         taken = shard.bincount(minlength=len(self._shards)).tolist()
         records = torch.empty(len(u), self._shards[0].shape[1], dtype=torch.uint8)
         records[order] = torch.cat(
-            [self._shards[s].index_select(0, rows) for s, rows in enumerate(row[order].split(taken)) if len(rows)]
+            [
+                self._shards[s].index_select(0, rows)
+                for s, rows in enumerate(row[order].split_with_sizes(taken))
+                if len(rows)
+            ]
         )
         return _unpack(records, self.top_k)
 
@@ -260,7 +265,7 @@ def _pack(probs: Tensor, top_k: int) -> Tensor:
 
 def _unpack(records: Tensor, top_k: int) -> SoftTargets:
     """(B, 4 k + 4) uint8 -> ids int64, probs and tail float32."""
-    ids, probs, tail = records.split([2 * top_k, 2 * top_k, 4], 1)
+    ids, probs, tail = records.split_with_sizes([2 * top_k, 2 * top_k, 4], 1)
     return SoftTargets(
         ids.contiguous().view(torch.uint16).long(),
         probs.contiguous().view(torch.float16).float(),

@@ -17,6 +17,9 @@ class SoftTargets(NamedTuple):
     probs: Tensor  # (..., k)
     tail: Tensor  # (...); the frame's probs and tail sum to 1
 
+    def to(self, device: torch.device | str) -> "SoftTargets":
+        return SoftTargets(*(tensor.to(device, non_blocking=True) for tensor in self))
+
     def dense(self, num_pdfs: int) -> Tensor:
         """The distribution that the loss sees: (..., num_pdfs) of the dtype of `probs`, float32 when that is half."""
         k = self.ids.shape[-1]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asrkd.config import ModelConfig
 from asrkd.errors import UserError
 from asrkd.features.splice import splice
 from asrkd.features.store import FRAMES, FrameStore
@@ -31,9 +32,10 @@ class FrameData:
 
     @staticmethod
     def open(
-        features: Path, labels: Path, *, left: int, right: int, utterances: Collection[str] | None = None
+        features: Path, labels: Path, model: ModelConfig, utterances: Collection[str] | None = None
     ) -> "FrameData":
-        """features: a FrameStore's folder; labels: the folder of its labels.npy; utterances: their ids, None for all.
+        """features: a FrameStore's folder; labels: the folder of its labels.npy; model: for its window;
+        utterances: their ids, None for all.
 
         Raises UserError when the labels are missing or not one a frame, or when no frame has one.
         """
@@ -58,8 +60,8 @@ class FrameData:
             frames=map_frames(store),
             labels=torch.from_numpy(pdfs.view(np.int16)),
             usable=torch.from_numpy(np.flatnonzero(usable)),
-            left=left,
-            right=right,
+            left=model.left,
+            right=model.right,
         )
 
     @property
@@ -85,9 +87,9 @@ def map_frames(store: FrameStore) -> Tensor:
     return torch.from_numpy(_map(store.folder / FRAMES))
 
 
-def _map(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+def _map(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
+        return np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that makes it") from None
     except (ValueError, EOFError) as error:

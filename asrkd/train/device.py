@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is the faster choice: elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

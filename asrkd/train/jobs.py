@@ -1,0 +1,96 @@
+"""Models to train as parallel jobs, each with a folder and a stamp of its own."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asrkd.config import Config, section
+from asrkd.distill.loss import DistillationLoss
+from asrkd.distill.store import SoftTargetStore
+from asrkd.experiment import Step, identity, read_json
+from asrkd.parallel import parallel
+from asrkd.train.data import FrameData
+from asrkd.train.device import choose_device
+from asrkd.train.loop import train_model
+
+OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times, which differ from run to run
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model of EXP/models, and in what it differs from the others."""
+
+    name: str
+    seed: int
+    hard_weight: float = 1.0
+    temperature: float = 1.0  # unless hard_weight is 1, the soft targets of that temperature are needed
+    utterances: tuple[str, ...] | None = None  # train on these alone; None is all
+    about: Mapping[str, Any] = field(default_factory=dict)  # more for the stamp and the card: the share of the data
+
+
+def targets_name(temperature: float) -> str:
+    """The folder of the soft targets in the experiment."""
+    return f"targets/train-T{temperature:g}"
+
+
+def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_by: str, force: bool) -> None:
+    """Train those that are not finished, one a core; a lone one takes all cores.
+
+    Raises UserError when an input is missing or a loss is no longer finite.
+    """
+    inputs = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("train", "dev")}
+    inputs["align"] = identity(exp / "align", "stage 3")
+    jobs = []
+    for training in trainings:
+        targets = targets_name(training.temperature)
+        soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
+        step = Step(
+            exp / "models" / training.name,
+            made_by=made_by,
+            config={
+                **section(config, "model", "train"),
+                "seed": training.seed,
+                "hard_weight": training.hard_weight,
+                "temperature": training.temperature,
+                **training.about,
+            },
+            inputs={**inputs, **soft},
+            force=force,
+        )
+        if step.begin():
+            jobs.append((exp, config, training, step))
+    if jobs:
+        parallel(_train, jobs, config.run, what=made_by, unit="models")
+
+
+def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
+    step.started = time.monotonic()  # the wait for a core is no training
+    label_set = read_json(exp / "align" / "label_set.json")
+    train = FrameData.open(exp / "features" / "train", exp / "align" / "train", config.model, training.utterances)
+    dev = FrameData.open(exp / "features" / "dev", exp / "align" / "dev", config.model)
+    targets = None
+    if training.hard_weight < 1:
+        counts = {train.ids[u]: train.frames_of(u) for u in train.utterance_of(train.usable).unique().tolist()}
+        targets = SoftTargetStore.open(
+            exp / targets_name(training.temperature),
+            label_set=label_set["hash"],
+            features=step.inputs["features/train"],
+            frames=counts,
+        )
+    train_model(
+        step.folder,
+        train,
+        dev,
+        DistillationLoss(training.temperature, training.hard_weight),
+        targets,
+        num_pdfs=label_set["num_pdfs"],
+        model_config=config.model,
+        config=config.train,
+        seed=training.seed,
+        device=choose_device(config.run.device),
+        card={"label_set": label_set["hash"], "inputs": step.inputs, "frames": len(train.usable), **training.about},
+    )
+    step.finish(OUTPUTS)
+    (step.folder / "checkpoint.safetensors").unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+"""Stage 7: little data, with hard targets and with soft ones."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from asrkd.config import Config
+from asrkd.corpus.subsets import stratified_subset
+from asrkd.experiment import read_json
+from asrkd.features.store import FrameStore
+from asrkd.systems import limited_name
+from asrkd.train.jobs import Training, train_models
+
+
+def train_limited(exp: Path, config: Config, force: bool = False) -> None:
+    """Train EXP/models/hard-3 and soft-3, ... on the same share of each speaker's utterances, from the same weights.
+
+    Both stop early on dev. The soft targets are those of the first temperature, by the ensemble that saw all of the
+    data. Raises UserError when an input is missing or a loss is no longer finite.
+    """
+    store = FrameStore.open(exp / "features" / "train")
+    trainings = []
+    for share in config.limited.shares:
+        chosen = stratified_subset(store.speakers, share, config.limited.seed)
+        utterances = tuple(store.ids[u] for u in chosen)
+        about = {"share": share, "subset_seed": config.limited.seed, "utterances": len(utterances)}
+        hard = Training(limited_name("hard", share), config.limited.seed, utterances=utterances, about=about)
+        weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
+        soft = replace(hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature)
+        trainings += [hard, soft]
+    train_models(exp, config, trainings, "stage 7", force)
+    for training in trainings:
+        card = read_json(exp / "models" / training.name / "card.json")
+        print(
+            f"{training.name}: frame accuracy {card['train_accuracy']:.1f} % on its {card['frames']} training frames, "
+            f"{card['dev_accuracy']:.2f} % on dev",
+            flush=True,
+        )

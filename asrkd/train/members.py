@@ -1,0 +1,22 @@
+"""Stage 4: the members of the ensemble, which differ in their seed alone."""
+
+import statistics
+from pathlib import Path
+
+from asrkd.config import Config
+from asrkd.experiment import read_json
+from asrkd.systems import member_names
+from asrkd.train.jobs import Training, train_models
+
+
+def train_members(exp: Path, config: Config, force: bool = False) -> None:
+    """Train EXP/models/member-01, ... on the labels of stage 3.
+
+    Raises UserError when an input is missing or a loss is no longer finite.
+    """
+    names = member_names(config)
+    members = [Training(name, config.ensemble.seed + number) for number, name in enumerate(names)]
+    train_models(exp, config, members, "stage 4", force)
+    accuracy = [read_json(exp / "models" / name / "card.json")["dev_accuracy"] for name in names]
+    spread = f", standard deviation {statistics.stdev(accuracy):.2f}" if len(names) > 1 else ""
+    print(f"{len(names)} members: dev frame accuracy {statistics.mean(accuracy):.2f} %{spread}", flush=True)
