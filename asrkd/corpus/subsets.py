@@ -9,11 +9,11 @@ import numpy as np
 
 
 def stratified_subset(speakers: Sequence[str], share: float, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Indices, sorted, of `share` (0 to 1) of each speaker's utterances; `speakers` names the speaker of each utterance.
+    """Indices, sorted, of `share` (0 to 1) of each speaker's utterances; `speakers` names the speaker of each one.
 
-    Every speaker gives at least one. The parts of an utterance that the shares leave are rounded up for as many speakers as
-    it takes, so that the whole comes out at `share` too. A seed fixes the choice, and a smaller share is contained in a
-    larger one: a speaker's utterances are shuffled once, and the share tells how many are taken from the front.
+    Every speaker gives at least one. Fractions are rounded up for as many speakers as it takes for the whole to come
+    out at `share` too. A seed fixes the choice, and a smaller share is contained in a larger one: each speaker's
+    utterances are shuffled once, and the share tells how many are taken from the front.
     """
     names, of = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
     # Speaker s gets floor(share * n + offset): offsets spread evenly over [0, 1) make the mean of the floors share * n.

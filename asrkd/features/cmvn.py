@@ -25,6 +25,14 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.sum + other.sum, self.square + other.square)
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON keeps every bit of a float64."""
+        return {"count": self.count, "sum": self.sum.tolist(), "square": self.square.tolist()}
+
+    @staticmethod
+    def from_json(fields: dict[str, Any]) -> "Moments":
+        return Moments(fields["count"], np.array(fields["sum"]), np.array(fields["square"]))
+
     def normaliser(self, variance: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(mean, scale), each (mel,) float32, for `normalise`. Without `variance` the scale is 1."""
         mean = self.sum / self.count

@@ -11,10 +11,12 @@ SCALE = 32768.0  # Kaldi reads audio as 16-bit integers; the log energies keep t
 def fbank(samples: Tensor, config: FeatureConfig) -> Tensor:
     """samples: (S,) float32 in [-1, 1) at config.sample_rate. Returns (T, mel) float32, natural logarithms.
 
-    Pre-emphasis of 0.97, Povey window, power spectrum, triangles on HTK's mel scale; frames that would reach over the edge
-    are left out, and no dither is added, so that the same audio always gives the same frames. T is 0 when the audio is
-    shorter than one frame.
+    Pre-emphasis of 0.97, Povey window, power spectrum, triangles on HTK's mel scale. Frames that would reach over the
+    edge are left out: T is 0 when the audio is shorter than one frame. No dither is added, so that the same audio
+    always gives the same frames.
     """
+    if len(samples) < config.frame_length * config.sample_rate / 1000:
+        return samples.new_empty(0, config.num_mel_bins)
     features: Tensor = torchaudio.compliance.kaldi.fbank(
         samples[None] * SCALE,
         sample_frequency=float(config.sample_rate),

@@ -1,7 +1,8 @@
 """The frames of a split: one memory-mapped array of all utterances, and a table of where each one lies.
 
-`frames.npy` is (N, mel), float16 or float32; `utterances.jsonl` has a row {"id", "speaker", "first", "frames"} an utterance,
-in the order of the frames and without gaps. Labels and soft targets name a frame by its position in this array.
+`frames.npy` is (N, mel), float16 or float32; `utterances.jsonl` has a row {"id", "speaker", "first", "frames"} an
+utterance, in the order of the frames and without gaps. Labels and soft targets name a frame by its position in this
+array.
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,62 @@
+"""Lhotse cut sets as this toolkit uses them: one JSON line an utterance, one supervision with text and speaker."""
+
+import gzip
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
+
+from asrkd.errors import UserError
+from asrkd.experiment import replacing
+
+SPLITS = ("train", "dev", "test")
+
+
+def read_cuts(path: Path) -> CutSet:
+    """Reads `.jsonl` or `.jsonl.gz` of MonoCuts into memory.
+
+    Raises UserError when the file is missing, empty, cut short or holds anything else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such cut set; expected a Lhotse cut set (.jsonl or .jsonl.gz)")
+    cuts = []
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                cuts.append(_cut(line, path, number))
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a Lhotse cut set (.jsonl or .jsonl.gz), found {error}") from None
+    if not cuts:
+        raise UserError(f"{path}: expected a Lhotse cut set, found no cut in it")
+    return CutSet.from_cuts(cuts)
+
+
+def _cut(line: str, path: Path, number: int) -> MonoCut:
+    try:
+        fields = json.loads(line)
+        kind = fields.pop("type", None) if isinstance(fields, dict) else None
+        if kind == "MonoCut":
+            return MonoCut.from_dict(fields)
+        found = f"an item of type {kind}"
+    except json.JSONDecodeError as error:
+        found = f"no JSON: {error}"
+    except (KeyError, TypeError, ValueError) as error:
+        found = f"a cut that lacks or has a wrong {error}"
+    raise UserError(f"{path}, line {number}: expected a Lhotse MonoCut, found {found}")
+
+
+def write_cuts(path: Path, cuts: Iterable[MonoCut]) -> None:
+    """Writes `.jsonl.gz`, in one step and with the same bytes for the same cuts, so that a stamp can compare them."""
+    lines = "".join(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n" for cut in cuts)
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(lines.encode(), compresslevel=6, mtime=0))
+
+
+def make_cut(name: str, audio: Path, sample_rate: int, num_samples: int, speaker: str, text: str) -> MonoCut:
+    """An utterance that is a whole mono file of its own."""
+    duration = num_samples / sample_rate
+    source = AudioSource(type="file", channels=[0], source=str(audio))
+    recording = Recording(name, [source], sample_rate, num_samples, duration, channel_ids=[0])
+    supervision = SupervisionSegment(name, name, start=0, duration=duration, channel=0, text=text, speaker=speaker)
+    return MonoCut(name, start=0, duration=duration, channel=0, supervisions=[supervision], recording=recording)

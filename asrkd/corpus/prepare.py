@@ -1,0 +1,139 @@
+"""Stage 0: the cut sets of train, dev and test, validated, into EXP/data."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lhotse import CutSet, MonoCut
+from rich.console import Console
+from rich.table import Table
+
+from asrkd.config import Config, section
+from asrkd.corpus.cuts import SPLITS, read_cuts, write_cuts
+from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
+from asrkd.errors import UserError
+from asrkd.experiment import Step, hash_file, write_json
+
+
+@dataclass
+class Summary:
+    """Of one split, for the report."""
+
+    utterances: int
+    hours: float
+    speakers: int
+    words: int
+    distinct_words: int
+    left_out: int
+
+
+def prepare_data(exp: Path, config: Config, force: bool = False) -> None:
+    """Validates the cut sets that config.data names and writes EXP/data.
+
+    An utterance that cannot be used is named in left_out.jsonl. Raises UserError when a cut set is missing or none,
+    when more than config.data.max_left_out of a split cannot be used, and when two splits share an utterance.
+    """
+    paths = {split: _path(config, split) for split in SPLITS}
+    step = Step(
+        exp / "data",
+        made_by="stage 0",
+        config=section(config, "features.sample_rate"),
+        inputs={split: hash_file(path) for split, path in paths.items()},
+        force=force,
+    )
+    if not step.begin():
+        return
+    left_out: list[LeftOut] = []
+    report: dict[str, Summary] = {}
+    seen: dict[str, str] = {}
+    for split, path in paths.items():
+        good, bad = validate(read_cuts(path), config.features.sample_rate)
+        check_left_out(bad, len(good) + len(bad), config.data.max_left_out, what=str(path), option="data.max_left_out")
+        shared = [cut.id for cut in good if cut.id in seen]
+        if shared:
+            raise UserError(
+                f"{path}: {len(shared)} utterances stand in {seen[shared[0]]} as well, for example {shared[0]}; "
+                "expected splits without a common utterance (--train, --dev, --test)"
+            )
+        seen.update((cut.id, str(path)) for cut in good)
+        write_cuts(step.folder / f"{split}.jsonl.gz", good)
+        left_out += bad
+        report[split] = summarise(good, len(bad))
+    write_left_out(step.folder / "left_out.jsonl", left_out)
+    write_json(step.folder / "report.json", {split: asdict(summary) for split, summary in report.items()})
+    _print(report, left_out)
+    step.finish([*(f"{split}.jsonl.gz" for split in SPLITS), "left_out.jsonl", "report.json"])
+
+
+def validate(cuts: CutSet, sample_rate: int) -> tuple[list[MonoCut], list[LeftOut]]:
+    """The usable cuts, with absolute paths and single spaces in the text, and the others with the reason."""
+    good: dict[str, MonoCut] = {}
+    left_out = []
+    for cut in cuts:
+        why = "a second cut of the same id" if cut.id in good else problem(cut, sample_rate)
+        if why is None:
+            # A cut set may have been written relative to the folder that this call is made from; later calls are not.
+            source = cut.recording.sources[0]
+            source.source = str(Path(source.source).absolute())
+            cut.supervisions[0].text = " ".join(cut.supervisions[0].text.split())
+            good[cut.id] = cut
+        else:
+            left_out.append(LeftOut(cut.id, why))
+    return list(good.values()), left_out
+
+
+def problem(cut: MonoCut, sample_rate: int) -> str | None:
+    """Why a cut cannot be used, or None."""
+    recording, supervisions = cut.recording, cut.supervisions
+    if recording is None or len(recording.sources) != 1 or recording.sources[0].type != "file":
+        return "expected a recording in one audio file"
+    if cut.channel not in recording.sources[0].channels:
+        return f"expected channel {cut.channel}, found {recording.sources[0].channels}"
+    if recording.transforms:
+        return "its recording is augmented on the fly; expected audio saved to a file"
+    if recording.sampling_rate != sample_rate:
+        return f"expected {sample_rate} Hz (features.sample_rate), found {recording.sampling_rate} Hz"
+    if cut.duration <= 0:
+        return f"expected a duration above 0, found {cut.duration}"
+    if len(supervisions) != 1:
+        return f"expected one supervision, found {len(supervisions)}"
+    if not (supervisions[0].text or "").strip():
+        return "its transcript is empty"
+    if not supervisions[0].speaker:
+        return "its supervision names no speaker"
+    if not Path(recording.sources[0].source).is_file():
+        return f"{recording.sources[0].source}: no such audio file"
+    return None
+
+
+def summarise(cuts: list[MonoCut], left_out: int) -> Summary:
+    words = [word for cut in cuts for word in cut.supervisions[0].text.split()]
+    return Summary(
+        utterances=len(cuts),
+        hours=round(sum(cut.duration for cut in cuts) / 3600, 4),
+        speakers=len({cut.supervisions[0].speaker for cut in cuts}),
+        words=len(words),
+        distinct_words=len(set(words)),
+        left_out=left_out,
+    )
+
+
+def _path(config: Config, split: str) -> Path:
+    named = str(getattr(config.data, split))
+    if not named:
+        raise UserError(
+            f"data.{split} is empty; expected the path of a Lhotse cut set (asrkd configure ... data.{split}=PATH)"
+        )
+    path = Path(named)
+    if not path.is_file():
+        raise UserError(f"{path}: no such cut set; data.{split} names a Lhotse cut set (.jsonl or .jsonl.gz)")
+    return path
+
+
+def _print(report: dict[str, Summary], left_out: list[LeftOut]) -> None:
+    table = Table("", "utterances", "hours", "speakers", "words", "distinct words", "left out")
+    for split, s in report.items():
+        counts = (s.utterances, f"{s.hours:.2f}", s.speakers, s.words, s.distinct_words, s.left_out)
+        table.add_row(split, *(str(count) for count in counts))
+    Console().print(table)
+    for item in left_out:
+        print(f"left out: {item.id}: {item.why}")

@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asrkd.corpus.cuts import read_cuts, write_cuts
+from asrkd.corpus.librispeech import read_librispeech
+from asrkd.errors import UserError
+
+
+def make_chapter(root: Path, subset: str, speaker: str, texts: list[str], suffix: str = ".flac") -> Path:
+    folder = root / subset / speaker / "7"
+    folder.mkdir(parents=True)
+    lines = []
+    for n, text in enumerate(texts):
+        name = f"{speaker}-7-{n:04d}"
+        soundfile.write(folder / f"{name}{suffix}", np.zeros(1600 * (n + 1)), 16000)
+        lines.append(f"{name} {text}\n")
+    (folder / f"{speaker}-7.trans.txt").write_text("".join(lines))
+    return folder
+
+
+def test_reads_the_layout(tmp_path: Path) -> None:
+    make_chapter(tmp_path, "small", "20", ["ONE TWO", "THREE"])
+    make_chapter(tmp_path, "small", "3", ["FOUR"], suffix=".wav")
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    assert left_out == []
+    assert [cut.id for cut in cuts] == ["20-7-0000", "20-7-0001", "3-7-0000"]
+    assert [cut.supervisions[0].text for cut in cuts] == ["ONE TWO", "THREE", "FOUR"]
+    assert [cut.supervisions[0].speaker for cut in cuts] == ["20", "20", "3"]
+    assert [cut.duration for cut in cuts] == [0.1, 0.2, 0.1]
+    assert [cut.sampling_rate for cut in cuts] == [16000] * 3
+    # Lhotse itself finds the audio.
+    assert [cut.load_audio().shape for cut in cuts] == [(1, 1600), (1, 3200), (1, 1600)]
+
+
+def test_what_is_unusable_is_named_and_left_out(tmp_path: Path) -> None:
+    folder = make_chapter(tmp_path, "small", "1", ["A", "B", "C", "", "E", "F"])
+    (folder / "1-7-0001.flac").unlink()
+    (folder / "1-7-0002.flac").write_bytes(b"no flac")
+    (folder / "1-7-0004.flac").write_bytes(b"")
+    soundfile.write(folder / "1-7-0009.flac", np.zeros(1600), 16000)
+    with open(folder / "1-7.trans.txt", "a") as file:
+        file.write("1-7-0000 AGAIN\n")
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    assert [cut.id for cut in cuts] == ["1-7-0000", "1-7-0005"]
+    why = {item.id: item.why for item in left_out}
+    assert sorted(why) == ["1-7-0000", "1-7-0001", "1-7-0002", "1-7-0003", "1-7-0004", "1-7-0009"]
+    assert "second transcript" in why["1-7-0000"]
+    assert "transcript without audio" in why["1-7-0001"]
+    assert "1-7-0002.flac" in why["1-7-0002"]
+    assert "transcript is empty" in why["1-7-0003"]
+    assert "1-7-0004.flac" in why["1-7-0004"]
+    assert "audio without a transcript" in why["1-7-0009"]
+
+
+def test_a_missing_corpus_or_subset(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder; --corpus-dir"):
+        read_librispeech(tmp_path / "nowhere", "small")
+    make_chapter(tmp_path, "dev-clean", "1", ["A"])
+    make_chapter(tmp_path, "test-clean", "2", ["A"])
+    with pytest.raises(UserError, match="subset 'small', found dev-clean, test-clean; --corpus-dir.*--train"):
+        read_librispeech(tmp_path, "small")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(UserError, match="found 0 audio files and no transcript"):
+        read_librispeech(tmp_path, "bare")
+
+
+def test_cut_sets_are_written_with_the_same_bytes(tmp_path: Path) -> None:
+    make_chapter(tmp_path, "small", "1", ["A", "B"])
+    cuts, _ = read_librispeech(tmp_path, "small")
+    write_cuts(tmp_path / "a.jsonl.gz", cuts)
+    write_cuts(tmp_path / "b.jsonl.gz", read_cuts(tmp_path / "a.jsonl.gz"))
+    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "no cut in it"),
+        (b"hello\n", "line 1: expected a Lhotse MonoCut, found no JSON"),
+        (b'{"id": "a", "start": 0}\n', "found an item of type None"),
+        (b'{"type": "MonoCut", "id": "a"}\n', "lacks or has a wrong"),
+        (b"[1]\n", "line 1"),
+        (b"\xff\xfe\n", "found"),
+    ],
+)
+def test_what_is_no_cut_set(tmp_path: Path, content: bytes, match: str) -> None:
+    path = tmp_path / "cuts.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=match):
+        read_cuts(path)
+
+
+def test_a_cut_set_that_is_cut_short(tmp_path: Path) -> None:
+    make_chapter(tmp_path, "small", "1", ["A", "B"])
+    cuts, _ = read_librispeech(tmp_path, "small")
+    path = tmp_path / "cuts.jsonl.gz"
+    write_cuts(path, cuts)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match="cuts.jsonl.gz"):
+        read_cuts(path)
+    path.write_bytes(b"no gzip")
+    with pytest.raises(UserError, match="cuts.jsonl.gz"):
+        read_cuts(path)
+    with pytest.raises(UserError, match="no such cut set"):
+        read_cuts(tmp_path / "missing.jsonl.gz")

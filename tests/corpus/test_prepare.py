@@ -1,0 +1,156 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from lhotse import MonoCut
+from lhotse.augmentation import Speed
+
+from asrkd.config import Config
+from asrkd.corpus.cuts import make_cut, read_cuts, write_cuts
+from asrkd.corpus.prepare import prepare_data
+from asrkd.errors import UserError
+from asrkd.experiment import read_json, read_jsonl
+
+
+def corpus(folder: Path, counts: dict[str, int]) -> tuple[Config, dict[str, list[MonoCut]]]:
+    """Cut sets of silent utterances, and a config that names them."""
+    config = Config()
+    splits: dict[str, list[MonoCut]] = {}
+    for split, count in counts.items():
+        splits[split] = []
+        for n in range(count):
+            audio = folder / f"{split}-{n}.wav"
+            soundfile.write(audio, np.zeros(1600), 16000)
+            splits[split].append(make_cut(f"{split}-{n}", audio, 16000, 1600, f"{split}-speaker{n % 2}", "A B  A"))
+        write_cuts(folder / f"{split}.jsonl.gz", splits[split])
+        setattr(config.data, split, str(folder / f"{split}.jsonl.gz"))
+    return config, splits
+
+
+SIZES = {"train": 4, "dev": 2, "test": 2}
+
+
+def test_writes_what_is_valid(tmp_path: Path) -> None:
+    config, _ = corpus(tmp_path, SIZES)
+    prepare_data(tmp_path / "exp", config)
+    data = tmp_path / "exp" / "data"
+    assert [cut.id for cut in read_cuts(data / "train.jsonl.gz")] == ["train-0", "train-1", "train-2", "train-3"]
+    assert read_cuts(data / "dev.jsonl.gz")[0].supervisions[0].text == "A B A"
+    assert read_jsonl(data / "left_out.jsonl") == []
+    assert read_json(data / "report.json")["train"] == {
+        "utterances": 4,
+        "hours": round(0.4 / 3600, 4),
+        "speakers": 2,
+        "words": 12,
+        "distinct_words": 2,
+        "left_out": 0,
+    }
+
+
+def test_skips_when_finished_and_redoes_when_the_data_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    prepare_data(tmp_path / "exp", config)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "exp" / "data").glob("*.gz")}
+    capsys.readouterr()
+    prepare_data(tmp_path / "exp", config)
+    assert "skipped" in capsys.readouterr().out
+    write_cuts(tmp_path / "test.jsonl.gz", splits["test"][:1])
+    prepare_data(tmp_path / "exp", config)
+    assert "the input test changed" in capsys.readouterr().out
+    after = {path.name: path.read_bytes() for path in (tmp_path / "exp" / "data").glob("*.gz")}
+    assert after["train.jsonl.gz"] == before["train.jsonl.gz"]
+    assert after["test.jsonl.gz"] != before["test.jsonl.gz"]
+
+
+def set_recording(**fields: Any) -> Callable[[MonoCut], None]:
+    def change(cut: MonoCut) -> None:
+        for name, value in fields.items():
+            setattr(cut.recording, name, value)
+
+    return change
+
+
+def set_supervision(**fields: Any) -> Callable[[MonoCut], None]:
+    def change(cut: MonoCut) -> None:
+        for name, value in fields.items():
+            setattr(cut.supervisions[0], name, value)
+
+    return change
+
+
+def missing_audio(cut: MonoCut) -> None:
+    Path(cut.recording.sources[0].source).unlink()
+
+
+def two_supervisions(cut: MonoCut) -> None:
+    cut.supervisions *= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (set_recording(sampling_rate=8000), "expected 16000 Hz (features.sample_rate), found 8000 Hz"),
+        (set_recording(transforms=[Speed(0.9)]), "augmented"),
+        (set_recording(sources=[]), "one audio file"),
+        (set_supervision(text="  "), "transcript is empty"),
+        (set_supervision(text=None), "transcript is empty"),
+        (set_supervision(speaker=None), "no speaker"),
+        (two_supervisions, "found 2"),
+        (missing_audio, "no such audio file"),
+        (lambda cut: setattr(cut, "duration", 0.0), "duration above 0"),
+        (lambda cut: setattr(cut, "channel", 1), "expected channel 1"),
+        (lambda cut: setattr(cut, "id", "train-0"), "second cut of the same id"),
+    ],
+)
+def test_what_is_unusable_is_left_out_or_stops(tmp_path: Path, change: Callable[[MonoCut], None], why: str) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    change(splits["train"][1])
+    write_cuts(tmp_path / "train.jsonl.gz", splits["train"])
+    with pytest.raises(UserError, match=r"train.jsonl.gz: 1 of 4 utterances.*data.max_left_out=0.01") as error:
+        prepare_data(tmp_path / "exp", config)
+    assert why in str(error.value)
+    config.data.max_left_out = 0.25
+    prepare_data(tmp_path / "exp", config)
+    (item,) = read_jsonl(tmp_path / "exp" / "data" / "left_out.jsonl")
+    assert why in item["why"]
+    assert len(read_cuts(tmp_path / "exp" / "data" / "train.jsonl.gz")) == 3
+
+
+def test_the_first_few_are_named(tmp_path: Path) -> None:
+    config, splits = corpus(tmp_path, {**SIZES, "train": 9})
+    for cut in splits["train"][:7]:
+        missing_audio(cut)
+    with pytest.raises(UserError, match="train-0: .*train-4: .*; and 2 more"):
+        prepare_data(tmp_path / "exp", config)
+
+
+def test_splits_that_share_an_utterance(tmp_path: Path) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    write_cuts(tmp_path / "test.jsonl.gz", [*splits["test"], splits["train"][2]])
+    with pytest.raises(UserError, match="1 utterances stand in .*train.jsonl.gz as well, for example train-2"):
+        prepare_data(tmp_path / "exp", config)
+
+
+def test_no_cut_set_named(tmp_path: Path) -> None:
+    config, _ = corpus(tmp_path, SIZES)
+    config.data.dev = ""
+    with pytest.raises(UserError, match="data.dev is empty"):
+        prepare_data(tmp_path / "exp", config)
+    config.data.dev = str(tmp_path / "nowhere.jsonl.gz")
+    with pytest.raises(UserError, match="nowhere.jsonl.gz: no such cut set; data.dev"):
+        prepare_data(tmp_path / "exp", config)
+
+
+def test_relative_audio_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    splits["dev"][0].recording.sources[0].source = "dev-0.wav"
+    write_cuts(tmp_path / "dev.jsonl.gz", splits["dev"])
+    monkeypatch.chdir(tmp_path)
+    prepare_data(tmp_path / "exp", config)
+    source = read_cuts(tmp_path / "exp" / "data" / "dev.jsonl.gz")[0].recording.sources[0].source
+    assert source == str(tmp_path / "dev-0.wav")
