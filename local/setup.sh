@@ -34,9 +34,9 @@ key() {   # the folder is part of it: an environment that was moved or copied do
         sha256sum
 }
 
-is_done() {
+is_done() {   # an environment's Python is a link that breaks when what it was made from goes
     [[ -f ${stamp[$1]} && $(<"${stamp[$1]}") == "$(key "$1")" ]] || return 1
-    [[ $1 == kenlm || -x ${stamp[$1]%/*}/bin/python ]]   # gone if the Python it was made from is
+    if [[ $1 == kenlm ]]; then [[ -x .tools/bin/lmplz ]]; else [[ -x ${stamp[$1]%/*}/bin/python ]]; fi
 }
 
 mark_done() { key "$1" > "${stamp[$1]}.new" && mv "${stamp[$1]}.new" "${stamp[$1]}"; }
@@ -84,8 +84,7 @@ find_python() {   # sets $python
 find_compiler() {   # sets $CXX and $CC, which CMake and setuptools read
     local candidate
     for candidate in ${CXX:-c++ g++ clang++}; do
-        if echo '#include <vector>
-int main() {}' | "$candidate" -x c++ - -o /dev/null 2> /dev/null; then
+        if "$candidate" -x c++ - -o /dev/null <<< $'#include <vector>\nint main() {}' 2> /dev/null; then
             export CXX=$candidate CC=${CC:-$candidate}
             return
         fi
@@ -172,7 +171,7 @@ run_parts() {   # at the same time; returns when all are done
     set +m
     local next=$((SECONDS + 20))
     while ((${#pid[@]})); do
-        sleep 0.5
+        sleep 0.2
         for part in "${!pid[@]}"; do
             kill -0 "${pid[$part]}" 2> /dev/null && continue
             status=0
@@ -207,7 +206,7 @@ done
 find_python
 is_done kenlm || find_compiler
 check_disk $need
-unset PYTHONPATH PYTHONHOME     # pip would take what lies there for installed
+unset PYTHONPATH PYTHONHOME      # pip would take what lies there for installed
 export TMPDIR=$root/.tools/tmp   # pip's downloads: /tmp is often small
 rm -rf "$TMPDIR" && mkdir -p "$TMPDIR"
 trap stop_parts EXIT
