@@ -13,6 +13,7 @@ from asrkd.lang.lexicon import (
     SILENCE,
     UNKNOWN,
     VARIANT,
+    Lexicon,
     default_lexicon,
     phone_list,
     read_lexicon,
@@ -36,7 +37,7 @@ entries = st.dictionaries(
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(entries)
-def test_written_lexicon_is_read_back(tmp_path: Path, lexicon: dict) -> None:
+def test_written_lexicon_is_read_back(tmp_path: Path, lexicon: Lexicon) -> None:
     path = tmp_path / "lexicon.txt"
     write_lexicon(path, lexicon)
     assert read_lexicon(path) == {**lexicon, UNKNOWN: [(NOISE,)]}

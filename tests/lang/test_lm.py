@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,9 @@ def test_perplexity_needs_a_sentence(arpa: Path) -> None:
         (lambda text: text.replace("\t</s>", "\tC"), 17, "none of </s>"),
     ],
 )
-def test_what_is_no_arpa_is_named_with_its_line(tmp_path: Path, change, line: int, found: str) -> None:
+def test_what_is_no_arpa_is_named_with_its_line(
+    tmp_path: Path, change: Callable[[str], str], line: int, found: str
+) -> None:
     path = tmp_path / "lm.arpa"
     path.write_text(change(ARPA))
     with pytest.raises(UserError, match=rf"lm\.arpa, line {line}: not a whole ARPA model \(--lm\): .*{found}"):

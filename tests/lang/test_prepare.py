@@ -8,7 +8,7 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 from asrkd.config import Config, LangConfig
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json
-from asrkd.lang.lexicon import read_lexicon
+from asrkd.lang.lexicon import Lexicon, read_lexicon
 from asrkd.lang.lm import arpa_words, perplexity
 from asrkd.lang.prepare import most_frequent, prepare_lang, read_vocabulary
 
@@ -83,7 +83,9 @@ def test_lexicon_vocabulary_and_model_of_the_transcripts(tmp_path: Path, exp: Pa
     assert report["language_model"]["discount_fallback"] is True
 
 
-def test_finished_step_is_skipped_until_a_file_changes(tmp_path: Path, exp: Path, capsys, needs_lmplz: None) -> None:
+def test_finished_step_is_skipped_until_a_file_changes(
+    tmp_path: Path, exp: Path, capsys: pytest.CaptureFixture[str], needs_lmplz: None
+) -> None:
     config = Config(lang=lang(tmp_path, lexicon=LEXICON, lm_text="A B A\nA B\n"))
     prepare_lang(exp, config)
     before = (exp / "lang" / "lm.arpa").read_bytes()
@@ -97,7 +99,9 @@ def test_finished_step_is_skipped_until_a_file_changes(tmp_path: Path, exp: Path
     assert lines(exp / "lang" / "vocabulary.txt") == ["A", "D"]
 
 
-def test_closed_vocabulary_is_whole_in_the_model(tmp_path: Path, exp: Path, capsys, needs_lmplz: None) -> None:
+def test_closed_vocabulary_is_whole_in_the_model(
+    tmp_path: Path, exp: Path, capsys: pytest.CaptureFixture[str], needs_lmplz: None
+) -> None:
     prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, vocabulary="D\nA\nB\nQ\n")))
     assert lines(exp / "lang" / "vocabulary.txt") == ["A", "B", "D"]  # Q has no pronunciation
     assert sorted(arpa_words(exp / "lang" / "lm.arpa")) == ["A", "B", "D"]  # D is in no transcript, C is not asked for
@@ -140,7 +144,7 @@ def test_missing_files_and_stage(tmp_path: Path, exp: Path) -> None:
 
 
 def test_most_frequent_breaks_ties_by_the_alphabet() -> None:
-    lexicon = {word: [("AH",)] for word in ("E", "D", "C", "B", "A", "<UNK>")}
+    lexicon: Lexicon = {word: [("AH",)] for word in ("E", "D", "C", "B", "A", "<UNK>")}
     assert most_frequent({"C": 1, "B": 1, "A": 1, "X": 9, "D": 2, "<UNK>": 9}, lexicon, 3) == ["A", "B", "D"]
 
 

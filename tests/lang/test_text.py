@@ -1,4 +1,5 @@
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_latin1_line_is_named(tmp_path: Path) -> None:
     "damage",
     [lambda whole: whole[:-9], lambda whole: whole[:10] + b"\xff" * (len(whole) - 10)],
 )
-def test_damaged_gzip_is_told(tmp_path: Path, damage) -> None:
+def test_damaged_gzip_is_told(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     whole = gzip.compress("".join(f"{n} {n * n}\n" for n in range(1000)).encode())
     (tmp_path / "text.gz").write_bytes(damage(whole))
     with pytest.raises(UserError, match="expected a whole gzip file"):
