@@ -107,13 +107,13 @@ def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> N
     """Bring EXP/counts up to date: a job a system, the ensemble first, since it takes the longest."""
     common = {f"features of {split}": identity(exp / "features" / split, "stage 1") for split in ("train", *SCORED)}
     common |= {"data": identity(exp / "data", "stage 0"), "align": identity(exp / "align", "stage 3")}
-    jobs = []
+    work = []
     for system in sorted(found, key=lambda system: -len(system.models)):
         inputs = {**common, **_models_and_hypotheses(exp, system)}
         chosen = {**section(config, "train.precision"), "train_utterances": TRAIN_UTTERANCES}
         step = Step(exp / "counts" / system.name, made_by="stage 10", config=chosen, inputs=inputs, force=force)
-        if step.begin():
-            jobs.append((exp, config, system, step))
+        work.append((exp, config, system, step))
+    jobs = [job for job in work if job[-1].begin()]
     if jobs:
         parallel(_count_system, jobs, config.run, what="scoring", unit="systems")
 

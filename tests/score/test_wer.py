@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from asrkd.errors import UserError
+from asrkd.score.wer import read_word_errors, score_texts, write_word_errors
+
+REFERENCES = {
+    "right": "ONE TWO",
+    "case": "one  TWO\tthree",
+    "one of each": "A B C D E F",
+    "empty reference": "",
+    "empty hypothesis": "A B",
+    "no hypothesis": "A B C",
+}
+HYPOTHESES = {
+    "right": "ONE TWO",
+    "case": " ONE two THREE",
+    "one of each": "A X C E F G",  # B is X, D is gone, G is new
+    "empty reference": "UH HUH",
+    "empty hypothesis": "",
+}
+
+
+def test_counts_by_hand() -> None:
+    errors = score_texts(REFERENCES, HYPOTHESES)
+    assert errors.ids == list(REFERENCES)
+    assert errors.words.tolist() == [2, 3, 6, 0, 2, 3]
+    assert errors.substitutions.tolist() == [0, 0, 1, 0, 0, 0]
+    assert errors.deletions.tolist() == [0, 0, 1, 0, 2, 3]
+    assert errors.insertions.tolist() == [0, 0, 1, 2, 0, 0]
+    assert errors.missing == ["no hypothesis"]
+    assert errors.wer == 10 / 16
+
+
+def test_rate_may_be_above_one() -> None:
+    assert score_texts({"u": "A"}, {"u": "A B C"}).wer == 2
+
+
+def test_counts_are_read_back(tmp_path: Path) -> None:
+    errors = score_texts(REFERENCES, HYPOTHESES)
+    write_word_errors(tmp_path / "words.jsonl", errors)
+    back = read_word_errors(tmp_path / "words.jsonl")
+    assert (back.ids, back.missing, back.wer) == (errors.ids, errors.missing, errors.wer)
+    assert back.errors.tolist() == errors.errors.tolist()
+
+
+def test_hypothesis_of_another_set() -> None:
+    with pytest.raises(UserError, match="found utterance x "):
+        score_texts({"u": "A"}, {"u": "A", "x": "B"})
+
+
+def test_references_without_a_word() -> None:
+    with pytest.raises(UserError, match="expected words to score against"):
+        score_texts({"u": " "}, {"u": "A"})
