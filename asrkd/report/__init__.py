@@ -1,0 +1,1 @@
+"""Stage 10, second half: the paper's tables beside ours as Markdown, JSON and one HTML page."""

@@ -1,0 +1,164 @@
+"""The figures of the page: matplotlib drawings as inline SVG that takes its colours from the page's style sheet.
+
+A drawing uses a stand-in colour for each role; in the SVG the stand-ins become CSS variables, so that one drawing
+serves a light and a dark screen. What changes from call to call in matplotlib's SVG (ids, dates) is fixed or taken
+out: the same numbers give the same bytes.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Stand-in colours, all different, and the CSS variables of page.html.j2 that replace them.
+COLOURS = {
+    "text": ("#010203", "var(--text)"),
+    "grid": ("#040506", "var(--line)"),
+    "member": ("#070809", "var(--member)"),
+    "ensemble": ("#0a0b0c", "var(--ensemble)"),
+    "student": ("#0d0e0f", "var(--student)"),
+    "hard": ("#101112", "var(--hard)"),
+    "soft": ("#131415", "var(--soft)"),
+}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: small, readable by machines, in the page's own font
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": COLOURS["text"][0],
+    "axes.labelcolor": COLOURS["text"][0],
+    "axes.edgecolor": COLOURS["grid"][0],
+    "axes.titlesize": 10,
+    "xtick.color": COLOURS["grid"][0],
+    "ytick.color": COLOURS["grid"][0],
+    "xtick.labelcolor": COLOURS["text"][0],
+    "ytick.labelcolor": COLOURS["text"][0],
+    "grid.color": COLOURS["grid"][0],
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The training of one model: frame accuracy in percent after each epoch."""
+
+    label: str
+    role: str  # a key of COLOURS
+    group: str  # curves of one group are drawn alike and named once
+    epochs: Sequence[int]
+    train: Sequence[float]
+    dev: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One system's value with the range that is drawn around it; `points` are the runs behind a mean."""
+
+    label: str
+    role: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    points: Sequence[float] = ()
+
+
+def training_curves(curves: Sequence[Curve], title: str) -> str:
+    """Train (dashed) and dev (solid) frame accuracy by epoch. The groups of one role differ in their markers."""
+    with _style(title):
+        figure, axes = _figure(5.2, 3.5)
+        markers = _markers(curves)
+        named = set()
+        for curve in curves:
+            many = sum(other.group == curve.group for other in curves) > 1
+            style = {"color": COLOURS[curve.role][0], "linewidth": 0.9 if many else 1.8, "marker": markers[curve.group]}
+            axes.plot(curve.epochs, curve.train, linestyle="--", markersize=0, **style)  # type: ignore[arg-type]
+            label = "_" if curve.group in named else curve.group
+            axes.plot(curve.epochs, curve.dev, linestyle="-", markersize=3.5, label=label, **style)  # type: ignore[arg-type]
+            named.add(curve.group)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("frame accuracy, %")
+        axes.set_title(f"{title} (solid: dev, dashed: train)", loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="best")
+        return _svg(figure, f"{title}: frame accuracy of training and dev frames by epoch")
+
+
+def bars(rows: Sequence[Bar], title: str, axis: str) -> str:
+    """A dot a system with its range, from the top down, the value written beside it."""
+    with _style(title):
+        figure, axes = _figure(5.2, 0.95 + 0.34 * len(rows))
+        for place, row in enumerate(rows):
+            colour = COLOURS[row.role][0]
+            if row.points:
+                axes.plot(row.points, [place] * len(row.points), "|", color=colour, markersize=9, markeredgewidth=0.8)
+            if row.low is not None and row.high is not None:
+                axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
+            axes.plot([row.value], [place], "o", color=colour, markersize=6)
+            axes.annotate(
+                f"{row.value:.1f}", (row.value, place), (0, 5), textcoords="offset points", ha="center", fontsize=8
+            )
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.7)
+        axes.margins(x=0.08)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(axis)
+        axes.set_title(title, loc="left", x=0)
+        described = ", ".join(f"{row.label} {row.value:.1f}" for row in rows)
+        return _svg(figure, f"{title}: {described}")
+
+
+def _style(title: str) -> AbstractContextManager[None]:
+    """`title` salts the ids of clip paths and markers, so that the drawings of a page share none."""
+    return matplotlib.rc_context({**STYLE, "svg.hashsalt": title})
+
+
+def _markers(curves: Sequence[Curve]) -> Mapping[str, str]:
+    """A marker for each group, so that groups of the same colour can be told apart."""
+    markers: dict[str, str] = {}
+    used: dict[str, int] = {}
+    for curve in curves:
+        if curve.group not in markers:
+            markers[curve.group] = "os^Dv"[used.get(curve.role, 0) % 5]
+            used[curve.role] = used.get(curve.role, 0) + 1
+    return markers
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    return figure, axes
+
+
+def _svg(figure: Figure, description: str) -> str:
+    """The drawing as an <svg> element for an HTML page: no XML head, no namespaces, no ids but those referred to."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>|font-family: [^;]*; ", "", svg, flags=re.DOTALL)  # the page has its own
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = svg.replace("xlink:href", "href")
+    label = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    box = re.search(r'viewBox="[^"]*"', svg)
+    if box is None:
+        raise ValueError("matplotlib's SVG has no viewBox")
+    svg = re.sub(r"<svg[^>]*>", f'<svg {box.group()} role="img" aria-label="{label}">', svg, count=1)
+    for stand_in, variable in COLOURS.values():
+        svg = svg.replace(stand_in, variable)
+    return re.sub(r"\n\s*\n", "\n", svg).strip()

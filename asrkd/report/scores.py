@@ -1,0 +1,145 @@
+"""What stage 10's first half measured, read back from EXP/scores and arranged as the tables need it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asrkd.config import Config
+from asrkd.errors import UserError
+from asrkd.experiment import read_json
+from asrkd.score.bootstrap import interval
+from asrkd.score.wer import read_word_errors
+from asrkd.systems import System, limited_name, member_names, student_name, systems
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """One system on dev or test."""
+
+    frame_accuracy: float  # percent
+    cross_entropy: float  # nats a frame
+    wer: float  # percent
+    interval: tuple[float, float]  # of the WER, 95 %
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+
+@dataclass(frozen=True)
+class Score:
+    system: System
+    parameters: int
+    train_accuracy: float  # percent, on the frames that it was trained on
+    dev: SetScore
+    test: SetScore
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every system of the config."""
+
+    members: list[Score]
+    baseline_interval: tuple[float, float]  # of the members' mean WER on test, 95 %
+    ensemble: Score
+    students: list[Score]  # the config's order of temperatures; the first is the one that is called the student
+    limited: dict[float, tuple[Score, Score]]  # share of the training utterances -> hard targets, soft targets
+
+    def all(self) -> list[Score]:
+        pairs = [score for pair in self.limited.values() for score in pair]
+        return [*self.members, self.ensemble, *self.students, *pairs]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired bootstrap of two systems' WER on test."""
+
+    system: str  # label
+    baseline: str  # label
+    difference: float  # system - baseline, points of WER
+    interval: tuple[float, float]  # of the difference, 95 %
+    better: float  # percent of the resamples in which the system makes fewer errors
+
+
+def read_scores(exp: Path, config: Config) -> Scores:
+    """Raises UserError when a system of the config has no scores or a file of them lacks a value."""
+    found = {system.name: _read_score(exp, system) for system in systems(config)}
+    pairs = {
+        share: (found[limited_name("hard", share)], found[limited_name("soft", share)])
+        for share in config.limited.shares
+    }
+    members = member_names(config)
+    return Scores(
+        [found[name] for name in members],
+        _mean_interval(exp, members),
+        found["ensemble"],
+        [found[student_name(temperature)] for temperature in config.distill.temperatures],
+        pairs,
+    )
+
+
+def read_comparisons(exp: Path) -> list[Comparison]:
+    """Raises UserError when stage 10 has not compared the systems."""
+    path = exp / "scores" / "comparisons.json"
+    rows = read_json(path)
+    with _expecting(path):
+        return [
+            Comparison(
+                row["system_label"],
+                row["baseline_label"],
+                100 * row["difference"],
+                _interval(row["interval"]),
+                100 * row["better"],
+            )
+            for row in rows
+        ]
+
+
+def _read_score(exp: Path, system: System) -> Score:
+    path = exp / "scores" / f"{system.name}.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no scores of {system.label}; stage 10 makes them (run.sh --stage 10)")
+    value = read_json(path)
+    with _expecting(path):
+        train = 100 * value["train"]["frame_accuracy"]
+        return Score(system, value["parameters"], train, _set_score(value["dev"]), _set_score(value["test"]))
+
+
+def _set_score(value: dict[str, Any]) -> SetScore:
+    return SetScore(
+        frame_accuracy=100 * value["frame_accuracy"],
+        cross_entropy=value["cross_entropy"],
+        wer=100 * value["wer"],
+        interval=_interval(value["interval"]),
+        words=value["words"],
+        substitutions=value["substitutions"],
+        deletions=value["deletions"],
+        insertions=value["insertions"],
+    )
+
+
+def _interval(shares: list[float]) -> tuple[float, float]:
+    low, high = shares
+    return 100 * low, 100 * high
+
+
+def _mean_interval(exp: Path, members: list[str]) -> tuple[float, float]:
+    """Of the mean WER of the members: an utterance's errors are the mean of theirs."""
+    counts = [read_word_errors(exp / "counts" / name / "words-test.jsonl") for name in members]
+    errors = np.mean([count.errors for count in counts], axis=0)  # (U,)
+    low, high = interval(errors, counts[0].words)
+    return 100 * low, 100 * high
+
+
+@contextmanager
+def _expecting(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: expected the scores of stage 10, found {error!r}; run.sh --stage 10 --force"
+        ) from None

@@ -1,0 +1,266 @@
+"""The tables, as rows of text that Markdown and HTML share: the paper's Tables 1 and 5 beside ours, the shares."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from asrkd.report import paper
+from asrkd.report.scores import Comparison, Score, Scores
+from asrkd.report.shares import Share, Spread, share_kept, spread
+
+NONE = "–"  # no value: the notes of the table say why, or there is none in the paper
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str  # the anchor on the page
+    title: str
+    columns: list[str]  # the first one names the row
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    texts: int = 1  # so many columns, from the left, hold words; the others hold numbers
+
+
+def whole_data(scores: Scores) -> Table:
+    """The paper's Table 1: baseline, ensemble and student, trained on all of the data."""
+    columns = ["", "Frame accuracy dev", "Frame accuracy test", "paper", "Cross-entropy dev", "Cross-entropy test"]
+    columns += ["WER test", "95 % interval", "paper", "Sub.", "Del.", "Ins."]
+    rows = [_baseline_row(scores), _system_row(scores.ensemble, paper.ENSEMBLE)]
+    for place, student in enumerate(scores.students):
+        rows.append(_system_row(student, paper.STUDENT if place == 0 else None))
+    test = scores.ensemble.test
+    notes = [
+        "Frame accuracy and WER in percent, cross-entropy in nats a frame; substitutions, deletions and insertions of "
+        f"{test.words:,} words.",
+        "The baseline is one member of the ensemble: mean ± standard deviation over "
+        f"{len(scores.members)} runs that differ in their seed alone.",
+        "Intervals: bootstrap over the test utterances; the baseline's is that of the members' mean.",
+    ]
+    return Table("whole-data", "Ensemble and student (the paper's Table 1)", columns, rows, notes)
+
+
+def limited_data(scores: Scores) -> Table:
+    """The paper's Table 5: hard against soft targets on a small share of the training utterances."""
+    columns = ["Trained on", "Targets", "Train frame accuracy", "paper", "Test frame accuracy", "paper"]
+    columns += ["Cross-entropy test", "WER test", "95 % interval"]
+    rows = [
+        [
+            "all",
+            "hard",
+            _spread(spread([m.train_accuracy for m in scores.members]), 1),
+            f"{paper.ALL_HARD.train_accuracy:.1f}",
+            _spread(spread([m.test.frame_accuracy for m in scores.members]), 1),
+            f"{paper.ALL_HARD.test_accuracy:.1f}",
+            _spread(spread([m.test.cross_entropy for m in scores.members]), 2),
+            _spread(spread([m.test.wer for m in scores.members]), 1),
+            _interval(scores.baseline_interval),
+        ]
+    ]
+    for share, pair in scores.limited.items():
+        for kind, score, theirs in zip(("hard", "soft"), pair, (paper.HARD, paper.SOFT), strict=True):
+            known = share == paper.LIMITED_SHARE
+            rows.append(
+                [
+                    f"{100 * share:g} %",
+                    kind,
+                    f"{score.train_accuracy:.1f}",
+                    f"{theirs.train_accuracy:.1f}" if known else NONE,
+                    f"{score.test.frame_accuracy:.1f}",
+                    f"{theirs.test_accuracy:.1f}" if known else NONE,
+                    f"{score.test.cross_entropy:.2f}",
+                    f"{score.test.wer:.1f}",
+                    _interval(score.test.interval),
+                ]
+            )
+    notes = [
+        "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
+        "data. Hard targets on a share stop early, on dev. The soft targets come from the ensemble, which has seen "
+        "all of the data, as in the paper."
+    ]
+    return Table("limited-data", "Soft targets as regularisers (the paper's Table 5)", columns, rows, notes, texts=2)
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """One share on dev and on test, by frame accuracy and by cross-entropy."""
+
+    name: str
+    split: str
+    accuracy: Share
+    cross_entropy: Share
+    paper: float | None  # percent, of frame accuracy on test
+
+
+def share_rows(scores: Scores) -> list[ShareRow]:
+    """The shares that do not depend on the corpus (see asrkd.report.shares)."""
+    members = scores.members
+    rows = []
+    for place, student in enumerate(scores.students):
+        theirs = share_kept(
+            paper.BASELINE.frame_accuracy, paper.STUDENT.frame_accuracy, paper.ENSEMBLE.frame_accuracy, None
+        )
+        name = f"ensemble's gain kept by {student.system.label}"
+        rows += _both_splits(name, members, None, student, scores.ensemble, theirs.percent if place == 0 else None)
+    for share, (hard, soft) in scores.limited.items():
+        theirs = share_kept(paper.HARD.test_accuracy, paper.SOFT.test_accuracy, paper.ALL_HARD.test_accuracy, None)
+        name = f"gap closed by soft targets on {100 * share:g} %"
+        known = share == paper.LIMITED_SHARE
+        rows += _both_splits(name, members, hard, soft, None, theirs.percent if known else None)
+    return rows
+
+
+def shares(rows: Sequence[ShareRow]) -> Table:
+    columns = ["Share", "Set", "Frame accuracy", "Cross-entropy", "paper"]
+    cells = [
+        [r.name, r.split, share_text(r.accuracy), share_text(r.cross_entropy), _number(r.paper, 0, " %")] for r in rows
+    ]
+    notes = [
+        "The ensemble's gain is over the mean baseline; the gap lies between hard targets on a share of the data and "
+        "the mean baseline, which has them on all of it. ± is what one standard deviation of a training run (over the "
+        "members) moves the share by."
+    ]
+    for row in rows:
+        for measure, share in (("frame accuracy", row.accuracy), ("cross-entropy", row.cross_entropy)):
+            if share.percent is None:
+                notes.append(f"{NONE} {row.name}, {row.split}, {measure}: {share.why}.")
+    return Table("shares", "What the corpus does not change", columns, cells, notes, texts=2)
+
+
+def comparisons(rows: Sequence[Comparison]) -> Table:
+    columns = ["", "Against", "WER difference", "95 % interval", "Fewer errors in"]
+    cells = [
+        [
+            r.system,
+            r.baseline,
+            f"{r.difference:+.2f}",
+            f"{r.interval[0]:+.2f} to {r.interval[1]:+.2f}",
+            f"{r.better:.0f} %",
+        ]
+        for r in rows
+    ]
+    notes = [
+        "Points of WER on test, below zero where the first system is better: a paired bootstrap over the test "
+        "utterances. The last column is the share of the resamples in which the first system makes fewer errors."
+    ]
+    return Table("comparisons", "Is it more than chance?", columns, cells, notes, texts=2)
+
+
+def members(scores: Scores) -> Table:
+    columns = [
+        "",
+        "Train frame accuracy",
+        "Dev frame accuracy",
+        "Test frame accuracy",
+        "Cross-entropy dev",
+        "Cross-entropy test",
+    ]
+    columns += ["WER test", "95 % interval"]
+    rows = [
+        [
+            member.system.label,
+            f"{member.train_accuracy:.1f}",
+            f"{member.dev.frame_accuracy:.1f}",
+            f"{member.test.frame_accuracy:.1f}",
+            f"{member.dev.cross_entropy:.2f}",
+            f"{member.test.cross_entropy:.2f}",
+            f"{member.test.wer:.1f}",
+            _interval(member.test.interval),
+        ]
+        for member in scores.members
+    ]
+    return Table("members", "The members of the ensemble, one by one", columns, rows)
+
+
+def markdown(table: Table) -> str:
+    """A heading, the table and its notes; numbers to the right."""
+    lines = [f"## {table.title}", "", _line(table.columns)]
+    lines.append(_line(["---" if place < table.texts else "---:" for place in range(len(table.columns))]))
+    lines += [_line(row) for row in table.rows]
+    for note in table.notes:
+        lines += ["", note]
+    return "\n".join(lines) + "\n"
+
+
+def _both_splits(
+    name: str, members: Sequence[Score], lower: Score | None, value: Score, upper: Score | None, theirs: float | None
+) -> list[ShareRow]:
+    """Where `lower` or `upper` is None the mean member stands."""
+
+    def place(split: str, measure: str, higher_is_better: bool) -> Share:
+        def of(score: Score) -> float:
+            return float(getattr(getattr(score, split), measure))
+
+        baseline = spread([of(member) for member in members])
+        ends = of(lower) if lower else baseline.mean, of(upper) if upper else baseline.mean
+        return share_kept(ends[0], of(value), ends[1], baseline.sd, higher_is_better=higher_is_better)
+
+    return [
+        ShareRow(
+            name,
+            split,
+            place(split, "frame_accuracy", True),
+            place(split, "cross_entropy", False),
+            theirs if split == "test" else None,
+        )
+        for split in ("dev", "test")
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _baseline_row(scores: Scores) -> list[str]:
+    members = scores.members
+
+    def mean(measure: Callable[[Score], float], digits: int) -> str:
+        return _spread(spread([measure(member) for member in members]), digits)
+
+    return [
+        f"baseline (mean of {len(members)})",
+        mean(lambda m: m.dev.frame_accuracy, 1),
+        mean(lambda m: m.test.frame_accuracy, 1),
+        f"{paper.BASELINE.frame_accuracy:.1f}",
+        mean(lambda m: m.dev.cross_entropy, 2),
+        mean(lambda m: m.test.cross_entropy, 2),
+        mean(lambda m: m.test.wer, 1),
+        _interval(scores.baseline_interval),
+        f"{paper.BASELINE.wer:.1f}",
+        *(f"{spread([counts[kind] for counts in map(_errors, members)]).mean:.0f}" for kind in range(3)),
+    ]
+
+
+def _system_row(score: Score, theirs: paper.WholeData | None) -> list[str]:
+    return [
+        score.system.label,
+        f"{score.dev.frame_accuracy:.1f}",
+        f"{score.test.frame_accuracy:.1f}",
+        _number(theirs.frame_accuracy if theirs else None, 1),
+        f"{score.dev.cross_entropy:.2f}",
+        f"{score.test.cross_entropy:.2f}",
+        f"{score.test.wer:.1f}",
+        _interval(score.test.interval),
+        _number(theirs.wer if theirs else None, 1),
+        *map(str, _errors(score)),
+    ]
+
+
+def _errors(score: Score) -> tuple[int, int, int]:
+    return score.test.substitutions, score.test.deletions, score.test.insertions
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.1f} to {interval[1]:.1f}"
+
+
+def _spread(value: Spread, digits: int) -> str:
+    return f"{value.mean:.{digits}f}" + ("" if value.sd is None else f" ± {value.sd:.{digits}f}")
+
+
+def share_text(share: Share) -> str:
+    if share.percent is None:
+        return NONE
+    return f"{share.percent:.0f}" + ("" if share.spread is None else f" ± {share.spread:.0f}") + " %"
+
+
+def _number(value: float | None, digits: int, unit: str = "") -> str:
+    return NONE if value is None else f"{value:.{digits}f}{unit}"

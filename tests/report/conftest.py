@@ -1,0 +1,133 @@
+"""A finished experiment made by hand: three members, one student, one share, and round numbers."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
+
+from asrkd.config import Config
+from asrkd.experiment import STAMP, Step, read_json, write_json, write_jsonl
+from asrkd.score.frames import FrameScores
+from asrkd.score.summary import Pair, split_scores
+from asrkd.score.wer import WordErrors, write_word_errors
+from asrkd.systems import System, systems
+
+SAID = {"u1": "THE CAT SAT", "u2": "A DOG", "u3": "<B> RAN & HID"}
+HEARD = {"u1": "THE BAT SAT", "u2": "A", "u3": "<B> RAN & HID NOW"}
+
+# system: train, dev and test frame accuracy, dev and test cross-entropy, test WER
+NUMBERS = {
+    "member-01": (69.0, 50.0, 46.0, 1.9, 2.0, 45.0),
+    "member-02": (70.0, 51.0, 47.0, 2.0, 2.1, 46.0),
+    "member-03": (71.0, 52.0, 48.0, 2.1, 2.2, 47.0),
+    "ensemble": (75.0, 55.0, 50.0, 1.7, 2.0, 44.0),
+    "student-T2": (68.0, 53.0, 49.4, 1.8, 2.05, 44.5),
+    "hard-3": (90.0, 31.0, 27.0, 3.9, 4.1, 80.0),
+    "soft-3": (80.0, 42.0, 42.0, 2.5, 2.6, 60.0),
+}
+
+
+def finished(folder: Path, files: dict[str, Any], end: str = "2026-01-01 10:00:00", seconds: float = 60.0) -> None:
+    """A step's folder with a stamp; a list is written as JSON lines, other values as JSON."""
+    step = Step(folder, made_by="stage 0", config={}, inputs={})
+    step.begin()
+    for name, value in files.items():
+        (write_jsonl if name.endswith(".jsonl") else write_json)(folder / name, value)
+    step.finish(files)
+    stamp = read_json(folder / STAMP) | {"finished": end, "seconds": seconds, "versions": {"torch": "2.11.0"}}
+    write_json(folder / STAMP, stamp)
+
+
+def errors(system: System) -> WordErrors:
+    """On test, in one utterance of 1000 words."""
+    substitutions = round(10 * NUMBERS[system.name][5]) - 150
+    words, wrong, lost, added = (np.array([number]) for number in (1000, substitutions, 100, 50))
+    return WordErrors(["u"], words, wrong, lost, added, missing=[])
+
+
+def score(system: System) -> dict[str, Any]:
+    train, dev, test, dev_entropy, test_entropy, wer = NUMBERS[system.name]
+
+    def split(accuracy: float, entropy: float, words: WordErrors | None) -> dict[str, Any]:
+        return split_scores(asdict(FrameScores(5000, accuracy / 100, entropy)), words)
+
+    about = {"label": system.label, "kind": system.kind, "parameters": 1_581_556}
+    sets = {"train": split(train, 1.0, None), "dev": split(dev, dev_entropy, errors(system))}
+    # With the interval of a larger set: that of one utterance is its rate.
+    sets["test"] = split(test, test_entropy, errors(system)) | {"interval": [(wer - 2) / 100, (wer + 2) / 100]}
+    return {**about, **sets}
+
+
+def cuts() -> CutSet:
+    def cut(name: str, text: str) -> MonoCut:
+        recording = Recording(name, [AudioSource("file", [0], f"{name}.wav")], 16000, 16000, 1.0)
+        segment = SupervisionSegment(name, name, 0.0, 1.0, text=text, speaker="s")
+        return MonoCut(name, 0.0, 1.0, 0, supervisions=[segment], recording=recording)
+
+    return CutSet.from_cuts(cut(name, text) for name, text in SAID.items())
+
+
+@pytest.fixture
+def config() -> Config:
+    return make_config()
+
+
+def make_config() -> Config:
+    config = Config()
+    config.ensemble.members = 3
+    config.limited.shares = [0.03]
+    return config
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_experiment(tmp_path_factory.mktemp("report") / "exp", make_config())
+
+
+@pytest.fixture
+def exp(tmp_path: Path, template: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "exp"))
+
+
+COMPARISONS = [
+    asdict(Pair("student-T2", "student, T = 2", "member-01", "member 1", -0.005, (-0.015, 0.005), 0.804)),
+]
+
+
+def make_experiment(exp: Path, config: Config) -> Path:
+    finished(
+        exp / "data", {"report.json": {"train": {"hours": 2.69, "speakers": 20}, "test": {"hours": 0.41}, "oov": 3}}
+    )
+    cuts().to_file(exp / "data" / "test.jsonl.gz")
+    finished(exp / "features" / "train", {"card.json": {}})
+    finished(exp / "lang", {"report.json": {"perplexity": 251.5}})
+    finished(exp / "align", {"report.json": {"num_pdfs": 500, "silence": 0.2}})
+    finished(exp / "graph", {"report.json": {"states": 1000, "arcs": 12_000_000}})
+    scores = {}
+    # Two members at a time: four minutes of work in three by the clock.
+    ends = iter(["2026-01-01 11:01:00", "2026-01-01 11:01:30", "2026-01-01 11:03:00"])
+    for system in systems(config):
+        scores[f"{system.name}.json"] = score(system)
+        decoded = {"scales.json": {"acoustic_scale": 0.12, "lm_scale": 0.9, "insertion_penalty": -0.5}}
+        rows = [{"id": name, "text": HEARD[name]} for name in sorted(HEARD)]
+        finished(exp / "decode" / system.name / "test", {**decoded, "hypotheses.jsonl": rows})
+        finished(exp / "counts" / system.name, {})
+        write_word_errors(exp / "counts" / system.name / "words-test.jsonl", errors(system))
+        if system.kind == "ensemble":
+            continue
+        accuracy = NUMBERS[system.name]
+        epochs = [
+            {"epoch": epoch, "train_accuracy": accuracy[0] - 10 / epoch, "dev_accuracy": accuracy[1] - 10 / epoch}
+            for epoch in (1, 2, 3)
+        ]
+        seconds = 60.0 if system.kind == "member" else 10.0
+        end = next(ends) if system.kind == "member" else "2026-01-01 12:00:00"
+        finished(exp / "models" / system.name, {"curves.jsonl": epochs}, end, seconds)
+    finished(exp / "targets" / "train-T2", {"card.json": {}})
+    finished(exp / "scores", {**scores, "comparisons.json": COMPARISONS})
+    return exp

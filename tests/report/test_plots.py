@@ -1,0 +1,36 @@
+import re
+from xml.etree import ElementTree
+
+from asrkd.report.plots import COLOURS, Bar, Curve, bars, training_curves
+
+ROWS = [Bar("baseline", "member", 50.8, 50.1, 51.2, [50.3, 51.2]), Bar("a < b & c", "student", 52.0)]
+
+
+def words(svg: str) -> list[str]:
+    return [text.text or "" for text in ElementTree.fromstring(svg).iter("text")]
+
+
+def test_bars_name_every_system_and_its_value() -> None:
+    drawn = words(bars(ROWS, "Accuracy", "percent"))
+    assert {"baseline", "a < b & c", "50.8", "52.0", "Accuracy", "percent"} <= set(drawn)
+
+
+def test_curves_name_a_group_once() -> None:
+    members = [Curve(f"member-{i}", "member", "members", [1, 2], [50.0, 60.0], [40.0, 45.0]) for i in (1, 2)]
+    student = Curve("student-T2", "student", "student, T = 2", [1, 2], [50.0, 55.0], [41.0, 47.0])
+    svg = training_curves([*members, student], "All")
+    assert words(svg).count("members") == 1
+    assert "student, T = 2" in words(svg)
+    dashed = re.findall(r"stroke-dasharray", svg)
+    assert len(dashed) == 3  # a training curve each
+
+
+def test_colours_are_the_page_s_and_nothing_is_fetched() -> None:
+    svg = bars(ROWS, "Accuracy", "percent")
+    assert COLOURS["student"][1] in svg
+    assert not re.search(r"#[0-9a-f]{6}\b", svg.replace("url(#", ""))
+    assert "http" not in svg
+
+
+def test_the_same_numbers_give_the_same_bytes() -> None:
+    assert bars(ROWS, "Accuracy", "percent") == bars(ROWS, "Accuracy", "percent")

@@ -1,0 +1,75 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asrkd.config import Config
+from asrkd.report import tables
+from asrkd.report.scores import Scores, read_comparisons, read_scores
+
+
+@pytest.fixture
+def scores(exp: Path, config: Config) -> Scores:
+    return read_scores(exp, config)
+
+
+def test_whole_data_beside_the_paper(scores: Scores) -> None:
+    table = tables.whole_data(scores)
+    baseline = ["51.0 ± 1.0", "47.0 ± 1.0", "58.9", "2.00 ± 0.10", "2.10 ± 0.10", "46.0 ± 1.0", "46.0 to 46.0", "10.9"]
+    assert table.rows == [
+        ["baseline (mean of 3)", *baseline, "310", "100", "50"],
+        ["ensemble of 3", "55.0", "50.0", "61.1", "1.70", "2.00", "44.0", "42.0 to 46.0", "10.7", "290", "100", "50"],
+        ["student, T = 2", "53.0", "49.4", "60.8", "1.80", "2.05", "44.5", "42.5 to 46.5", "10.7", "295", "100", "50"],
+    ]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_limited_data_beside_the_paper(scores: Scores) -> None:
+    table = tables.limited_data(scores)
+    assert table.rows == [
+        ["all", "hard", "70.0 ± 1.0", "63.4", "47.0 ± 1.0", "58.9", "2.10 ± 0.10", "46.0 ± 1.0", "46.0 to 46.0"],
+        ["3 %", "hard", "90.0", "67.3", "27.0", "44.5", "4.10", "80.0", "78.0 to 82.0"],
+        ["3 %", "soft", "80.0", "65.4", "42.0", "57.0", "2.60", "60.0", "58.0 to 62.0"],
+    ]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_paper_has_no_other_share_and_no_other_temperature(scores: Scores) -> None:
+    (pair,) = scores.limited.values()
+    assert [row[3] for row in tables.limited_data(replace(scores, limited={0.1: pair})).rows] == ["63.4", "–", "–"]
+    two = replace(scores, students=scores.students * 2)
+    assert [row[3] for row in tables.whole_data(two).rows] == ["58.9", "61.1", "60.8", "–"]
+
+
+def test_shares_by_hand(scores: Scores) -> None:
+    table = tables.shares(tables.share_rows(scores))
+    assert table.rows == [
+        ["ensemble's gain kept by student, T = 2", "dev", "50 ± 25 %", "67 ± 33 %", "–"],
+        ["ensemble's gain kept by student, T = 2", "test", "80 ± 33 %", "–", "86 %"],
+        ["gap closed by soft targets on 3 %", "dev", "55 ± 5 %", "74 ± 5 %", "–"],
+        ["gap closed by soft targets on 3 %", "test", "75 ± 5 %", "75 ± 5 %", "87 %"],
+    ]
+    # The ensemble gains 0.1 in cross-entropy on test, one standard deviation of the members: no ground for a share.
+    (why,) = [note for note in table.notes if note.startswith("–")]
+    assert why == (
+        "– ensemble's gain kept by student, T = 2, test, cross-entropy: "
+        "the gain, 0.1, is within 2 standard deviations (0.1 each) of a run."
+    )
+
+
+def test_a_single_member_has_no_spread(scores: Scores) -> None:
+    alone = replace(scores, members=scores.members[:1])
+    assert tables.whole_data(alone).rows[0][1:3] == ["50.0", "46.0"]
+    assert tables.shares(tables.share_rows(alone)).rows[0][2] == "60 %"  # (53 - 50) / (55 - 50)
+
+
+def test_comparisons(exp: Path) -> None:
+    table = tables.comparisons(read_comparisons(exp))
+    assert table.rows == [["student, T = 2", "member 1", "-0.50", "-1.50 to +0.50", "80 %"]]
+
+
+def test_markdown() -> None:
+    table = tables.Table("name", "Title", ["", "Set", "a|b"], [["x", "dev", "1"]], ["A note."], texts=2)
+    assert tables.markdown(table) == (
+        "## Title\n\n|  | Set | a\\|b |\n| --- | --- | ---: |\n| x | dev | 1 |\n\nA note.\n"
+    )
