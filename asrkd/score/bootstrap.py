@@ -13,7 +13,7 @@ import numpy as np
 
 DRAWS = 10_000
 MIDDLE = (2.5, 97.5)  # percentiles
-CELLS = 4_000_000  # of the table of counts that is held at a time
+CELLS = 4_000_000  # drawn utterances that are held at a time
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +27,7 @@ class Comparison:
 
 def interval(errors: Array, words: Array, draws: int = DRAWS, seed: int = 1) -> tuple[float, float]:
     """The 95 % interval of the WER of one system. errors, words: (U,) of each utterance."""
-    rates = np.concatenate([_rates(counts, errors, words) for counts in _resamples(len(words), draws, seed)])
+    rates = np.concatenate([_rates(drawn, errors, words) for drawn in _resamples(len(words), draws, seed)])
     return _middle(rates)
 
 
@@ -38,21 +38,21 @@ def paired_bootstrap(errors_a: Array, errors_b: Array, words: Array, draws: int 
     references, whose sum is not 0.
     """
     gap = np.asarray(errors_a, dtype=np.float64) - errors_b
-    differences = np.concatenate([_rates(counts, gap, words) for counts in _resamples(len(words), draws, seed)])
+    differences = np.concatenate([_rates(drawn, gap, words) for drawn in _resamples(len(words), draws, seed)])
     return Comparison(float(gap.sum() / words.sum()), _middle(differences), float((differences < 0).mean()))
 
 
 def _resamples(utterances: int, draws: int, seed: int) -> Iterator[Array]:
-    """How often each utterance is in each draw, (some draws, U) at a time."""
+    """The utterances of each draw, (some draws, U) at a time."""
     rng = np.random.default_rng(seed)
     at_once = max(1, CELLS // utterances)
     for done in range(0, draws, at_once):
-        yield rng.multinomial(utterances, np.full(utterances, 1 / utterances), size=min(at_once, draws - done))
+        yield rng.integers(utterances, size=(min(at_once, draws - done), utterances), dtype=np.int32)
 
 
-def _rates(counts: Array, errors: Array, words: Array) -> Array:
+def _rates(drawn: Array, errors: Array, words: Array) -> Array:
     """(draws,) errors a word. A draw of utterances without a word has as many as it has errors."""
-    return (counts @ errors) / np.maximum(counts @ words, 1)
+    return errors[drawn].sum(axis=1) / np.maximum(words[drawn].sum(axis=1), 1)
 
 
 def _middle(values: Array) -> tuple[float, float]:
