@@ -83,13 +83,13 @@ find_python() {   # sets $python
 
 find_compiler() {   # sets $CXX and $CC, which CMake and setuptools read
     local candidate
-    for candidate in ${CXX:-c++ g++ clang++}; do
+    for candidate in ${CXX:-c++ g++}; do
         if "$candidate" -x c++ - -o /dev/null <<< $'#include <vector>\nint main() {}' 2> /dev/null; then
-            export CXX=$candidate CC=${CC:-$candidate}
+            export CXX=$candidate CC=${CC:-cc}
             return
         fi
     done
-    fail "no C++ compiler works here (tried: ${CXX:-c++, g++, clang++}), and KenLM has to be compiled." \
+    fail "no C++ compiler works here (tried: ${CXX:-c++, g++}), and KenLM has to be compiled." \
          "Install one (Debian: apt-get install g++), or name one: make setup CXX=/path/to/g++"
 }
 
@@ -107,6 +107,7 @@ pip_install() {   # ENVIRONMENT, then pip's arguments
 
 new_environment() {   # from nothing: a killed installation leaves packages that pip takes for whole
     rm -rf "$1"
+    echo "making $1"
     "$python" -m venv "$1"
 }
 
