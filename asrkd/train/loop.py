@@ -100,7 +100,7 @@ def train_model(
             ):  # its noise follows from seed, epoch and step, so that a resumed run repeats it
                 torch.manual_seed(_seed(seed, state.epoch, state.step))
             with autocast(device, config.precision):
-                logits = model(inputs)  # (B, C)
+                logits = model(inputs.float())  # (B, C)
             terms = loss.terms(logits, soft_targets, labels)
             optimizer.zero_grad()
             terms.total.backward()
@@ -172,7 +172,7 @@ def evaluate(model: AcousticModel, data: FrameData, precision: str = "auto") -> 
     for positions in data.usable.split(DEV_BATCH):
         inputs, labels = (tensor.to(device, non_blocking=True) for tensor in data.batch(positions))
         with autocast(device, precision):
-            logits = model(inputs)  # (B, C)
+            logits = model(inputs.float())  # (B, C)
         right += (logits.argmax(1) == labels).sum()
         entropy += F.cross_entropy(logits.float(), labels, reduction="sum")
     count = len(data.usable)

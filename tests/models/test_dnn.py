@@ -1,0 +1,73 @@
+"""The acoustic model: its arithmetic by hand, its start, its files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from asrkd.config import ModelConfig
+from asrkd.errors import UserError
+from asrkd.models.dnn import AcousticModel, load_model, save_model
+
+CONFIG = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1)
+
+
+def small_model(seed: int = 0) -> AcousticModel:
+    model = AcousticModel(5, 9, CONFIG)
+    model.initialise(seed)
+    return model
+
+
+def test_forward_is_affine_relu_affine() -> None:
+    model = small_model()
+    weights = {name: weight.double() for name, weight in model.state_dict().items()}
+    inputs = torch.randn(3, 4 * 5)
+    hidden = inputs.double()
+    for layer in ("hidden.0", "hidden.1"):
+        hidden = (hidden @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]).clamp(min=0)
+    expected = hidden @ weights["output.weight"].T + weights["output.bias"]
+    torch.testing.assert_close(model(inputs).double(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_start_follows_from_the_seed_and_keeps_the_scale() -> None:
+    one, same, other = small_model(1), small_model(1), small_model(2)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.output.weight, other.output.weight)
+    # He et al.: variance 2 / fan-in; 64 * 20 draws put the standard deviation within a few percent.
+    assert one.state_dict()["hidden.0.weight"].std().item() == pytest.approx((2 / 20) ** 0.5, rel=0.1)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    model = small_model()
+    save_model(tmp_path, model, {"label_set": "abc"})
+    loaded, card = load_model(tmp_path)
+    assert card["label_set"] == "abc"
+    assert not loaded.training
+    inputs = torch.randn(3, 20)
+    assert torch.equal(loaded(inputs), model.eval()(inputs))
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"card\.json: no such file"):
+        load_model(tmp_path)
+    save_model(tmp_path, small_model(), {})
+    weights, card = tmp_path / "model.safetensors", tmp_path / "card.json"
+
+    other = load_file(weights)
+    other["output.bias"] = torch.zeros(8)
+    save_file(other, weights)
+    with pytest.raises(UserError, match=r"expected output\.bias of shape \(9,\), found \(8,\)"):
+        load_model(tmp_path)
+
+    save_model(tmp_path, small_model(), {})
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"model\.safetensors: damaged"):
+        load_model(tmp_path)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: no such file"):
+        load_model(tmp_path)
+    card.write_text(json.dumps({"num_mel": 5}))
+    with pytest.raises(UserError, match="not the card"):
+        load_model(tmp_path)

@@ -1,0 +1,129 @@
+"""The loop: killed and resumed to the same bits, stopped by NaN, slowed down on dev accuracy."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asrkd.config import Config, ModelConfig, TrainConfig
+from asrkd.distill.loss import DistillationLoss
+from asrkd.errors import UserError
+from asrkd.experiment import read_jsonl
+from asrkd.features.store import FrameStore
+from asrkd.train import loop
+from asrkd.train.data import FrameData
+
+PDFS = 5
+
+
+def train(exp: Path, folder: Path, config: Config) -> None:
+    folder.mkdir(exist_ok=True)
+    data = {
+        split: FrameData.open(exp / "features" / split, exp / "align" / split, config.model)
+        for split in ("train", "dev")
+    }
+    loop.train_model(
+        folder,
+        data["train"],
+        data["dev"],
+        DistillationLoss(1.0, 1.0),
+        None,
+        num_pdfs=PDFS,
+        model_config=config.model,
+        config=config.train,
+        seed=7,
+        device=torch.device("cpu"),
+        card={},
+    )
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+KILLED = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from test_loop import settings, train
+from asrkd.train import loop
+
+torch.set_num_threads(1)
+loop.STEPS_BETWEEN_CHECKS, loop.SECONDS_BETWEEN_CHECKPOINTS = 7, 0.0
+print("ready", flush=True)
+train(Path(sys.argv[1]), Path(sys.argv[2]), settings())
+"""
+
+
+def settings() -> Config:
+    config = Config()
+    config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.1)
+    config.train = TrainConfig(batch_size=16, max_epochs=3, epoch_frames=1500, halve_below=0.0, precision="bfloat16")
+    return config
+
+
+def test_killed_and_resumed_is_bit_identical(exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.set_num_threads(1)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(exp, whole, settings())
+    command = [sys.executable, "-c", KILLED, str(exp), str(killed), str(Path(__file__).parent)]
+    checkpoint = killed / loop.CHECKPOINT
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not checkpoint.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    train(exp, killed, settings())
+    assert "killed: resumed in epoch 1 after" in capsys.readouterr().out
+    assert digest(killed) == digest(whole)
+    assert (killed / "card.json").read_text() == (whole / "card.json").read_text()
+    keys = ("epoch", "train_loss_hard", "train_accuracy", "dev_accuracy", "dev_cross_entropy")
+    curves = [[[row[key] for key in keys] for row in read_jsonl(folder / loop.CURVES)] for folder in (whole, killed)]
+    assert curves[0] == curves[1]
+
+
+def test_nan_stops_and_names_the_utterances(exp: Path, config: Config, tmp_path: Path) -> None:
+    store = FrameStore.open(exp / "features" / "train")
+    frames = np.load(store.folder / "frames.npy", mmap_mode="r+")
+    frames[store.first[5] + 3] = np.nan
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 1, step \d+; .*train-5\b"):
+        train(exp, tmp_path / "model", config)
+
+
+def test_rate_is_halved_and_training_stops(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.train.learning_rate, config.train.halve_below, config.train.halvings = 0.01, 101.0, 2
+    train(exp, tmp_path / "model", config)
+    curves = read_jsonl(tmp_path / "model" / loop.CURVES)
+    assert [row["learning_rate"] for row in curves] == [0.01, 0.005, 0.0025]
+
+
+def test_an_epoch_is_a_permutation(config: Config) -> None:
+    usable = torch.arange(100, 420)
+    config.train.epoch_frames = 0
+    order = loop._order(usable, config.train, seed=1, epoch=0)
+    assert sorted(order.flatten().tolist()) == usable.tolist()
+    assert order.shape == (10, 32)
+    assert not torch.equal(order, loop._order(usable, config.train, seed=1, epoch=1))
+    config.train.epoch_frames = 700  # three passes are the first to reach it
+    assert loop._order(usable, config.train, seed=1, epoch=0).flatten().bincount()[100:].eq(3).all()
+    config.train.batch_size = 1000
+    config.train.epoch_frames = 0
+    assert loop._order(usable, config.train, seed=1, epoch=0).shape == (1, 320)
+
+
+def test_a_damaged_checkpoint_is_named(exp: Path, config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    train(exp, folder, config)
+    path = folder / loop.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors: damaged"):
+        train(exp, folder, config)

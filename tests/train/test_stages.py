@@ -1,0 +1,104 @@
+"""Stages 4 to 7 on frames that can be told apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asrkd.config import Config
+from asrkd.distill.store import SoftTargetStore
+from asrkd.errors import UserError
+from asrkd.experiment import read_json, read_jsonl
+from asrkd.features.store import FrameStore
+from asrkd.models.dnn import load_model
+from asrkd.systems import systems
+from asrkd.train.forward import log_posteriors
+from asrkd.train.limited import train_limited
+from asrkd.train.members import train_members
+from asrkd.train.soft_targets import make_soft_targets
+from asrkd.train.students import train_students
+
+
+def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """The mean over models of softmax(z / T), a frame and a model at a time, in float64."""
+    store = FrameStore.open(exp / "features" / split)
+    models = [load_model(exp / "models" / name)[0].double() for name in names]
+    found = {}
+    with torch.no_grad():
+        for name in store.ids:
+            own = torch.from_numpy(store.utterance(name).astype(np.float64))
+            rows = []
+            for t in range(len(own)):
+                window = torch.cat([own[min(max(t + offset, 0), len(own) - 1)] for offset in (-2, -1, 0, 1)])
+                rows.append(sum((model(window[None]) / temperature).softmax(-1) for model in models) / len(models))
+            found[name] = torch.cat(rows).numpy()
+    return found
+
+
+def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="member-01: not there yet; stage 4"):
+        make_soft_targets(exp, config)
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    train_students(exp, config)
+    train_limited(exp, config)
+    for system in systems(config):
+        for name in system.models:
+            card = read_json(exp / "models" / name / "card.json")
+            assert card["dev_accuracy"] > 90, (
+                name,
+                card["dev_accuracy"],
+            )  # the nearest mean, the best possible guess, is right on 98 %
+            curves = read_jsonl(exp / "models" / name / "curves.jsonl")
+            assert card["dev_accuracy"] == max(curve["dev_accuracy"] for curve in curves)
+            assert (exp / "models" / name / "model.safetensors").exists()
+            assert not (exp / "models" / name / "checkpoint.safetensors").exists()
+    hard, soft = (read_json(exp / "models" / name / "card.json") for name in ("hard-30", "soft-30"))
+    assert hard["frames"] == soft["frames"] < read_json(exp / "models" / "member-01" / "card.json")["frames"]
+
+    # What the stages stored is what the models say.
+    expected = by_hand(exp, ["member-01", "member-02"], "train", 2.0)
+    store = SoftTargetStore.open(exp / "targets" / "train-T2")
+    frames = FrameStore.open(exp / "features" / "train")
+    for name, probs in expected.items():
+        kept = np.sort(probs, 1)[:, ::-1][:, : config.distill.top_k]
+        np.testing.assert_allclose(store[name].probs.numpy(), kept, atol=1e-3)
+        position = int(frames.first[frames.index[name]]) + 1
+        assert torch.equal(store.gather(torch.tensor([position])).ids[0], store[name].ids[1])
+
+    # Finished is skipped; a member that was deleted is trained alone, to the same bits, and nothing after it is stale.
+    capsys.readouterr()
+    for file in (exp / "models" / "member-02").iterdir():
+        file.unlink()
+    (exp / "models" / "member-02").rmdir()
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    train_students(exp, config)
+    train_limited(exp, config)
+    printed = capsys.readouterr().out
+    assert "member-02 epoch 1" in printed
+    assert printed.count("epoch 1:") == 1
+    assert printed.count("finished, skipped") == 1 + 1 + 1 + 2
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_log_posteriors_against_a_plain_loop(
+    exp: Path, config: Config, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.train.max_epochs = 1
+    train_members(exp, config)
+    monkeypatch.setattr("asrkd.train.forward.BLOCK", 100)  # several utterances a block, several blocks
+    names = ["member-01", "member-02"]
+    models = [load_model(exp / "models" / name)[0] for name in names]
+    store = FrameStore.open(exp / "features" / "dev")
+    expected = by_hand(exp, names, "dev", temperature)
+    found = dict(log_posteriors(models, store, temperature=temperature, precision="float32"))
+    assert list(found) == store.ids
+    for name, values in found.items():
+        np.testing.assert_allclose(values.numpy(), np.log(expected[name]), atol=1e-4)
+    some = ["dev-5", "dev-2"]
+    for name, values in log_posteriors(models, store, some, temperature, "float32"):
+        torch.testing.assert_close(values, found[name], atol=1e-5, rtol=1e-5)
+    with pytest.raises(UserError, match="no utterance dev-99"):
+        next(log_posteriors(models, store, ["dev-99"]))
