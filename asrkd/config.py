@@ -82,6 +82,7 @@ class TrainConfig:
     halve_below: float = 0.3  # points of dev frame accuracy: an epoch that gains less halves the rate
     halvings: int = 4  # the training ends when the rate would be halved once more
     max_epochs: int = 30
+    epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
 
