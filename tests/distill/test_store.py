@@ -62,8 +62,8 @@ def test_round_trip(
     order = data.draw(st.permutations(frames))
     gathered = store.gather(torch.tensor([frame for frame, _, _ in order]))
     for row, (_, name, t) in enumerate(order):
-        for found, expected in zip(gathered, store[name], strict=True):
-            assert torch.equal(found[row], expected[t])
+        for column, expected in zip(gathered, store[name], strict=True):
+            assert torch.equal(column[row], expected[t])
     for outside in (4, 5 + sum(counts), -1):
         with pytest.raises(UserError, match=f"frame {outside} "):
             store.gather(torch.tensor([5, outside]))

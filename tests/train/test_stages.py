@@ -20,7 +20,7 @@ from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import train_students
 
 
-def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict[str, np.ndarray]:
     """The mean over models of softmax(z / T), a frame and a model at a time, in float64."""
     store = FrameStore.open(exp / "features" / split)
     models = [load_model(exp / "models" / name)[0].double() for name in names]
@@ -49,7 +49,7 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
             assert card["dev_accuracy"] > 90, (
                 name,
                 card["dev_accuracy"],
-            )  # the nearest mean, the best possible guess, is right on 98 %
+            )  # the nearest mean, the best possible guess, is right on 97 %
             curves = read_jsonl(exp / "models" / name / "curves.jsonl")
             assert card["dev_accuracy"] == max(curve["dev_accuracy"] for curve in curves)
             assert (exp / "models" / name / "model.safetensors").exists()
@@ -96,7 +96,7 @@ def test_log_posteriors_against_a_plain_loop(
     found = dict(log_posteriors(models, store, temperature=temperature, precision="float32"))
     assert list(found) == store.ids
     for name, values in found.items():
-        np.testing.assert_allclose(values.numpy(), np.log(expected[name]), atol=1e-4)
+        np.testing.assert_allclose(values.numpy(), np.log(np.maximum(expected[name], 1e-30)), atol=1e-4)
     some = ["dev-5", "dev-2"]
     for name, values in log_posteriors(models, store, some, temperature, "float32"):
         torch.testing.assert_close(values, found[name], atol=1e-5, rtol=1e-5)
