@@ -110,7 +110,8 @@ def read_samples(segment: Segment, sample_rate: int) -> np.ndarray[Any, Any] | L
                 file.seek(min(segment.first_sample, file.frames))
             samples = file.read(segment.num_samples, dtype="float32", always_2d=True)[:, segment.column]
     except soundfile.LibsndfileError as error:
-        return LeftOut(segment.id, f"{segment.audio}: {expected}, found {error.error_string}")
+        found = error.error_string if Path(segment.audio).is_file() else "no such file"
+        return LeftOut(segment.id, f"{segment.audio}: {expected}, found {found}")
     if len(samples) != segment.num_samples:
         return LeftOut(segment.id, f"{segment.audio}: {expected}, found {len(samples)}")
     if not np.isfinite(samples).all():

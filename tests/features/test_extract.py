@@ -173,7 +173,7 @@ def not_numbers(path: Path, cut: MonoCut) -> None:
         (flac_cut_short, "expected 2400 samples at 8000 Hz, found"),
         (no_audio, "expected 2400 samples at 8000 Hz, found"),
         (empty, "expected 2400 samples at 8000 Hz, found"),
-        (gone, "expected 2400 samples at 8000 Hz, found"),
+        (gone, "expected 2400 samples at 8000 Hz, found no such file"),
         (wrong_rate, "found 16000 Hz"),
         (too_short, "expected at least one frame of 25 ms, found 150 samples"),
         (not_numbers, "found values that are no numbers"),

@@ -1,0 +1,137 @@
+"""Debian's English telephone prompts for Asterisk as a small corpus, for stage 0.
+
+    python local/prompts.py --out DIR                    (fetched with apt-get, unpacked with dpkg; no root needed)
+    python local/prompts.py --out DIR --sounds-dir DIR   (a folder that has the WAV files and core-sounds-en.txt.gz)
+
+One speaker, 8 kHz, about 0.4 hours, CC BY-SA 3.0. DIR gets train, dev and test.jsonl.gz, vocabulary.txt (the words of
+all prompts: a telephone application knows what may be said) and lm_text.txt (the prompts of train alone).
+"""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import soundfile
+
+from asrkd.corpus.cache import cache_folder
+from asrkd.corpus.cuts import SPLITS, make_cut, write_cuts
+from asrkd.corpus.left_out import LeftOut, write_left_out
+from asrkd.corpus.prompts import Prompt, read_prompts, split_prompts
+from asrkd.errors import UserError
+from asrkd.experiment import write_text
+
+PACKAGES = ("asterisk-core-sounds-en-wav", "asterisk-core-sounds-en")
+TRANSCRIPTS = ("core-sounds-en.txt.gz", "core-sounds-en.txt")
+A_PROMPT = "hello-world.wav"  # whose folder is the one that the names in the transcripts are relative to
+MEND = "--sounds-dir names a folder with the WAV files of Asterisk's core-sounds-en and its core-sounds-en.txt(.gz)"
+
+
+def fetch(folder: Path) -> Path:
+    """Downloads the packages into `folder` and unpacks them there, once. Raises UserError when that cannot be done."""
+    unpacked = folder / "unpacked"
+    if unpacked.is_dir():
+        return unpacked
+    for tool in ("apt-get", "dpkg"):
+        if shutil.which(tool) is None:
+            raise UserError(f"the prompts cannot be fetched: no {tool} on this machine; {MEND}")
+    print(f"fetch {' and '.join(PACKAGES)} (18 MB) into {folder}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    failure = _run(["apt-get", "download", *PACKAGES], folder)
+    if failure is not None:
+        # Machines without package lists (fresh containers), or with stale ones. Lists of our own need no root.
+        print(f"apt-get download failed ({failure}); apt-get update into {folder / 'apt'}", flush=True)
+        own = _own_state(folder / "apt")
+        failure = _run(["apt-get", *own, "update"], folder) or _run(["apt-get", *own, "download", *PACKAGES], folder)
+    if failure is not None:
+        raise UserError(f"the prompts cannot be fetched: {failure}; {MEND}")
+    partial = folder / f"unpacked.{os.getpid()}"
+    for package in PACKAGES:
+        for deb in folder.glob(f"{package}_*.deb"):
+            failure = _run(["dpkg", "-x", str(deb), str(partial)], folder)
+            if failure is not None:
+                raise UserError(f"{deb} cannot be unpacked: {failure}; delete it, or {MEND}")
+    partial.rename(unpacked)
+    return unpacked
+
+
+def _own_state(folder: Path) -> list[str]:
+    """Options that make apt-get keep its package lists and caches in `folder`."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return ["-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}"]
+
+
+def _run(command: list[str], folder: Path) -> str | None:
+    """None when the command succeeds, else its last line of complaint."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode == 0:
+        return None
+    complaints = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
+    return (complaints or done.stderr.splitlines() or [f"{command[0]} ended with {done.returncode}"])[-1]
+
+
+def find_sounds(folder: Path) -> tuple[Path, str]:
+    """The folder that the prompts' names are relative to, and the text of the transcripts' file."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; {MEND}")
+    lists = [path for name in TRANSCRIPTS for path in sorted(folder.rglob(name))]
+    known = sorted(folder.rglob(A_PROMPT))
+    if not lists or not known:
+        missing = " and ".join([*([] if lists else [TRANSCRIPTS[0]]), *([] if known else [A_PROMPT])])
+        raise UserError(f"{folder}: expected Asterisk's English prompts, found no {missing}; {MEND}")
+    read = gzip.open if lists[0].suffix == ".gz" else open
+    try:
+        with read(lists[0], "rt", encoding="utf-8") as file:
+            return known[0].parent.absolute(), file.read()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{lists[0]}: expected 'name: text' lines, found {error}; {MEND}") from None
+
+
+def with_audio(prompts: list[Prompt], sounds: Path) -> tuple[list[Prompt], list[LeftOut]]:
+    """The prompts whose WAV file can be read, and the others with the reason."""
+    good, left_out = [], []
+    for prompt in prompts:
+        path = sounds / f"{prompt.name}.wav"
+        try:
+            soundfile.info(path)
+            good.append(prompt)
+        except soundfile.LibsndfileError as error:
+            left_out.append(LeftOut(prompt.name, f"{path}: {error.error_string if path.is_file() else 'no such file'}"))
+    return good, left_out
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Gets the cut sets and the texts.")
+@click.option("--sounds-dir", type=click.Path(path_type=Path), help="A folder that has the prompts already.")
+def main(out: Path, sounds_dir: Path | None) -> None:
+    """Write the cut sets, the vocabulary and the text of Asterisk's English prompts."""
+    sounds, transcripts = find_sounds(sounds_dir or fetch(cache_folder() / "prompts"))
+    prompts, left_out = with_audio(read_prompts(transcripts), sounds)
+    splits = split_prompts(prompts)
+    for split in SPLITS:
+        cuts = []
+        for prompt in splits[split]:
+            path = sounds / f"{prompt.name}.wav"
+            info = soundfile.info(path)
+            name = prompt.name.replace("/", "-")
+            cuts.append(make_cut(name, path, info.samplerate, info.frames, "asterisk", prompt.text))
+        write_cuts(out / f"{split}.jsonl.gz", cuts)
+        minutes = sum(cut.duration for cut in cuts) / 60
+        print(f"{out / split}.jsonl.gz: {len(cuts)} prompts, {minutes:.1f} minutes")
+    words = sorted({word for prompt in prompts for word in prompt.text.split()})
+    write_text(out / "vocabulary.txt", "".join(f"{word}\n" for word in words))
+    write_text(out / "lm_text.txt", "".join(f"{prompt.text}\n" for prompt in splits["train"]))
+    write_left_out(out / "left_out.jsonl", left_out)
+    for item in left_out:
+        print(f"left out: {item.id}: {item.why}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

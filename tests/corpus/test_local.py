@@ -1,0 +1,157 @@
+"""The corpus scripts in local/, called as a recipe calls them."""
+
+import gzip
+import os
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from asrkd.corpus.cuts import read_cuts
+from asrkd.errors import UserError
+from asrkd.experiment import read_jsonl
+
+LOCAL = Path(__file__).resolve().parents[2] / "local"
+
+
+def call(name: str, *args: object) -> None:
+    """What `python local/NAME.py ARGS` does, in this process."""
+    spec = spec_from_file_location(f"local_{name}", LOCAL / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    script: Any = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.main([str(arg) for arg in args], standalone_mode=False)
+
+
+def write_subset(root: Path, subset: str, speakers: list[str], utterances: int = 2) -> None:
+    for speaker in speakers:
+        folder = root / subset / speaker / "1"
+        folder.mkdir(parents=True)
+        names = [f"{speaker}-1-{n:04d}" for n in range(utterances)]
+        for name in names:
+            soundfile.write(folder / f"{name}.flac", np.zeros(800), 16000)
+        (folder / f"{speaker}-1.trans.txt").write_text("".join(f"{name} WORDS\n" for name in names))
+
+
+def test_librispeech_with_subsets_named(tmp_path: Path) -> None:
+    for subset, speakers in {"a": ["1"], "b": ["2", "3"], "dev": ["4"], "test": ["5"]}.items():
+        write_subset(tmp_path / "corpus", subset, speakers)
+    options = ["--corpus-dir", tmp_path / "corpus", "--dev", "dev", "--test", "test", "--out", tmp_path / "out"]
+    call("librispeech", *options, "--train", "a,b")
+    found = {split: [cut.id for cut in read_cuts(tmp_path / "out" / f"{split}.jsonl.gz")] for split in ("train", "dev")}
+    assert found["train"] == [f"{speaker}-1-{n:04d}" for speaker in "123" for n in range(2)]
+    assert found["dev"] == ["4-1-0000", "4-1-0001"]
+
+    with pytest.raises(UserError, match="found a, b, dev, test; .*--train"):
+        call("librispeech", *options, "--train", "nothing")
+    # A transcript without audio is an error while it is more than a hundredth, and is left out where that is allowed.
+    (tmp_path / "corpus" / "a" / "1" / "1" / "1-1-0000.flac").unlink()
+    with pytest.raises(UserError, match="--max-left-out=0.01 allows: 1-1-0000: a transcript without audio"):
+        call("librispeech", *options, "--train", "a,b")
+    call("librispeech", *options, "--train", "a,b", "--max-left-out", 0.5)
+    assert [row["id"] for row in read_jsonl(tmp_path / "out" / "left_out.jsonl")] == ["1-1-0000"]
+
+
+def test_without_a_test_set_dev_is_halved_by_speaker(tmp_path: Path) -> None:
+    write_subset(tmp_path / "corpus", "train-clean-5", ["1"])
+    write_subset(tmp_path / "corpus", "dev-clean-2", ["20", "30", "40"])
+    call("librispeech", "--corpus-dir", tmp_path / "corpus", "--out", tmp_path / "out")
+    speakers = {
+        split: {cut.supervisions[0].speaker for cut in read_cuts(tmp_path / "out" / f"{split}.jsonl.gz")}
+        for split in ("train", "dev", "test")
+    }
+    assert speakers == {"train": {"1"}, "dev": {"20", "40"}, "test": {"30"}}
+
+
+def test_a_download_that_fails_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A proxy that nobody listens at stands for a machine without a network.
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="could not be downloaded to .*--corpus-dir"):
+        call("librispeech", "--out", tmp_path / "out", "--download-dir", tmp_path / "get")
+    with pytest.raises(UserError, match="train-tiny: no part of LibriSpeech.*--corpus-dir"):
+        call("librispeech", "--out", tmp_path / "out", "--train", "train-tiny")
+
+
+def test_the_error_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(LOCAL / "librispeech.py"), "--out", str(tmp_path), "--corpus-dir", "nowhere"]
+    paths = os.pathsep.join([str(LOCAL.parent), os.environ.get("PYTHONPATH", "")])
+    failed = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert failed.stderr == "error: nowhere: no such folder; --corpus-dir names a folder in LibriSpeech's layout\n"
+
+
+LIST = """; comment
+hello-world: Hello world.
+beep: [a beep]
+digits/1: one
+missing: This one has no sound.
+again: Please try again. Hello world.
+""" + "".join(f"p{n}: Prompt {n}.\n" for n in range(60))
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    folder = tmp_path / "sounds" / "en"
+    (folder / "digits").mkdir(parents=True)
+    for name in ("hello-world", "beep", "digits/1", "again", *(f"p{n}" for n in range(60))):
+        soundfile.write(folder / f"{name}.wav", np.zeros(800), 8000)
+    with gzip.open(tmp_path / "sounds" / "core-sounds-en.txt.gz", "wt") as file:
+        file.write(LIST)
+    return tmp_path / "sounds"
+
+
+def test_prompts_from_a_folder(tmp_path: Path, sounds: Path) -> None:
+    call("prompts", "--sounds-dir", sounds, "--out", tmp_path / "out")
+    cuts = {split: list(read_cuts(tmp_path / "out" / f"{split}.jsonl.gz")) for split in ("train", "dev", "test")}
+    ids = [cut.id for own in cuts.values() for cut in own]
+    assert sorted(ids) == sorted(["hello-world", "digits-1", "again", *(f"p{n}" for n in range(60))])
+    texts = {split: {cut.supervisions[0].text for cut in own} for split, own in cuts.items()}
+    assert not texts["train"] & (texts["dev"] | texts["test"])
+    assert {cut.supervisions[0].speaker for own in cuts.values() for cut in own} == {"asterisk"}
+    assert {cut.sampling_rate for own in cuts.values() for cut in own} == {8000}
+    lines = (tmp_path / "out" / "lm_text.txt").read_text().splitlines()
+    assert set(lines) == texts["train"] and len(lines) == len(cuts["train"])
+    vocabulary = (tmp_path / "out" / "vocabulary.txt").read_text().split()
+    assert vocabulary == sorted({word for own in texts.values() for text in own for word in text.split()})
+    (left_out,) = read_jsonl(tmp_path / "out" / "left_out.jsonl")
+    assert left_out["id"] == "missing" and "no such file" in left_out["why"]
+
+
+def test_prompts_that_are_not_there(tmp_path: Path, sounds: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder; --sounds-dir"):
+        call("prompts", "--out", tmp_path / "out", "--sounds-dir", tmp_path / "nowhere")
+    (sounds / "core-sounds-en.txt.gz").write_bytes(b"no gzip")
+    with pytest.raises(UserError, match="core-sounds-en.txt.gz: expected 'name: text' lines"):
+        call("prompts", "--out", tmp_path / "out", "--sounds-dir", sounds)
+    (sounds / "core-sounds-en.txt.gz").unlink()
+    with pytest.raises(UserError, match="found no core-sounds-en.txt.gz; --sounds-dir"):
+        call("prompts", "--out", tmp_path / "out", "--sounds-dir", sounds)
+
+
+def test_a_machine_without_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="no apt-get on this machine; --sounds-dir"):
+        call("prompts", "--out", tmp_path / "out")
+
+
+def test_an_apt_that_fails_is_tried_with_lists_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, tools = tmp_path / "calls", tmp_path / "bin"
+    tools.mkdir()
+    for name in ("apt-get", "dpkg"):
+        tool = tools / name
+        tool.write_text(f'#!/bin/sh\necho "$@" >> {calls}\necho "E: Unable to locate package" >&2\nexit 100\n')
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tools), os.environ["PATH"]]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="cannot be fetched: E: Unable to locate package; --sounds-dir"):
+        call("prompts", "--out", tmp_path / "out")
+    plain, update = calls.read_text().splitlines()
+    assert plain.startswith("download asterisk-core-sounds-en-wav")
+    assert "Dir::State::lists=" in update and update.endswith("update")
