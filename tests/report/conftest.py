@@ -113,9 +113,17 @@ def make_experiment(exp: Path, config: Config) -> Path:
     ends = iter(["2026-01-01 11:01:00", "2026-01-01 11:01:30", "2026-01-01 11:03:00"])
     for system in systems(config):
         scores[f"{system.name}.json"] = score(system)
-        decoded = {"scales.json": {"acoustic_scale": 0.12, "lm_scale": 0.9, "insertion_penalty": -0.5}}
-        rows = [{"id": name, "text": HEARD[name]} for name in sorted(HEARD)]
-        finished(exp / "decode" / system.name / "test", {**decoded, "hypotheses.jsonl": rows})
+        decoded = {
+            "test/scales.json": {"acoustic_scale": 0.12, "lm_scale": 0.9, "insertion_penalty": -0.5},
+            "test/report.json": {
+                "audio_seconds": 1500.0,
+                "posteriors_seconds": 3.0,
+                "search_real_time_factor": 0.0412,
+                "without_path": ["u9"],
+            },
+            "test/hypotheses.jsonl": [{"id": name, "text": HEARD[name]} for name in sorted(HEARD)],
+        }
+        finished(exp / "decode" / system.name, decoded)
         finished(exp / "counts" / system.name, {})
         write_word_errors(exp / "counts" / system.name / "words-test.jsonl", errors(system))
         if system.kind == "ensemble":

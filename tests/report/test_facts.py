@@ -53,3 +53,10 @@ def test_reports_by_name_and_by_set() -> None:
 def test_versions_that_differ_are_all_named() -> None:
     one, other = stamp("11:00:00", 1.0), stamp("11:00:00", 1.0) | {"versions": {"torch": "2.12.0", "numpy": "2.0"}}
     assert facts.versions({"0 data": [one], "1 features": [other]}) == {"numpy": "2.0", "torch": "2.11.0, 2.12.0"}
+
+
+def test_decoding_by_hand(exp: Path, config: Config) -> None:
+    scores = read_scores(exp, config)
+    table = facts.decoding_table(scores, facts.decoding(exp, scores))
+    assert table.rows[3] == ["ensemble of 3", "1,581,556", "0.9", "-0.5", "44.0", "44.0", "0.0020", "0.041", "1"]
+    assert "the acoustic scale is 0.12." in table.notes[0]
