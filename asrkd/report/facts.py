@@ -1,6 +1,7 @@
 """The run behind the tables: what each stage reported, how long it took, on which machine and with which versions."""
 
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,16 @@ REPORTS = {"data": "Corpus", "lang": "Lexicon and language model", "align": "Ali
 
 def stage_reports(exp: Path) -> dict[str, Any]:
     """folder -> its report.json. Raises UserError when one is missing."""
-    return {folder: read_json(exp / folder / "report.json") for folder in REPORTS}
+    return {folder: without_folders(read_json(exp / folder / "report.json")) for folder in REPORTS}
+
+
+def without_folders(value: Any) -> Any:
+    """A report goes to others: in its words, files are named without the folders of this machine that they lie in."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_folders(part) for part in value]
+    return re.sub(r"(?<!\S)/\S*/(?=\S)", "", value) if isinstance(value, str) else value
 
 
 def report_tables(folder: str, report: Mapping[str, Any]) -> list[Table]:
@@ -48,10 +58,10 @@ def decoding_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> 
     columns = ["", "Parameters", "LM scale", "Insertion penalty", "WER dev", "WER test"]
     columns += ["Posteriors, × real time", "Search, × real time", "Without a path"]
     rows = [_decoding_row(score, decoded[score.system.name]) for score in scores.all()]
-    scales = sorted({chosen["acoustic_scale"] for chosen in decoded.values()})
+    scales = " or ".join(sorted({f"{chosen['acoustic_scale']:g}" for chosen in decoded.values()}))
     notes = [
         "All systems share one graph, one beam and one prior. LM scale and insertion penalty are those of the lowest "
-        f"WER on dev; the acoustic scale is {_value(scales)}. Times are of one core with other jobs beside it, on test."
+        f"WER on dev; the acoustic scale is {scales}. Times are of one core with other jobs beside it, on test."
     ]
     return Table("decoding", "Decoding", columns, rows, notes)
 
@@ -155,13 +165,16 @@ def _stamps_below(folder: Path) -> list[dict[str, Any]]:
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Numbers and words of a nested report under plain names: {"lm": {"dev_oov": 1}} -> {"lm dev oov": 1}."""
+    """Numbers and words of a nested report under plain names, without its lists (results.json has those).
+
+    {"lm": {"dev_oov": 1}} -> {"lm dev oov": 1}
+    """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{name} "))
-        else:
+        elif not isinstance(value, list):
             flat[name] = value
     return flat
 
@@ -175,6 +188,4 @@ def _value(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(map(_value, value)) if len(value) <= 6 else f"{len(value)} items"
     return str(value)

@@ -29,7 +29,7 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     scores = read_scores(exp, config)
     stamps = facts.stamps(exp, scores)
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
-    chosen = {name: value for name, value in asdict(config).items() if name != "run"}
+    chosen = facts.without_folders({name: value for name, value in asdict(config).items() if name != "run"})
     step = Step(exp / "report", made_by="stage 10", config=chosen, inputs=made, force=force)
     if not step.begin():
         return

@@ -37,14 +37,13 @@ def test_reports_by_name_and_by_set() -> None:
         "dev": {"hours": 0.4, "oov_rate": 0.016},
         "lexicon": {"source": "cmudict", "words": 126052},
         "discount_fallback": True,
-        "seconds": [1, 2.5],
+        "passes": [1, 2.5],
     }
     plain, by_set = facts.report_tables("lang", report)
     assert plain.rows == [
         ["lexicon source", "cmudict"],
         ["lexicon words", "126,052"],
         ["discount fallback", "yes"],
-        ["seconds", "1, 2.5"],
     ]
     assert by_set.columns == ["", "train", "dev"]
     assert by_set.rows == [["hours", "2.691", "0.4"], ["words", "26,000", "–"], ["oov rate", "–", "0.016"]]
@@ -60,3 +59,10 @@ def test_decoding_by_hand(exp: Path, config: Config) -> None:
     table = facts.decoding_table(scores, facts.decoding(exp, scores))
     assert table.rows[3] == ["ensemble of 3", "1,581,556", "0.9", "-0.5", "44.0", "44.0", "0.0020", "0.041", "1"]
     assert "the acoustic scale is 0.12." in table.notes[0]
+
+
+def test_folders_of_this_machine_are_not_told() -> None:
+    told = {"lm": {"source": "lmplz, from /some/where/books.txt.gz", "files": ["/a/b.txt", "c/d.txt"], "words": 3}}
+    kept = {"lm": {"source": "lmplz, from books.txt.gz", "files": ["b.txt", "c/d.txt"], "words": 3}}
+    assert facts.without_folders(told) == kept
+    assert facts.without_folders("4 /words and/or more") == "4 /words and/or more"
