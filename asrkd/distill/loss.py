@@ -108,34 +108,30 @@ def soft_cross_entropy(
     if mask is not None:
         _same_shape("mask", mask.shape, "logits", logits.shape[:-1])
         logits = torch.where(mask.unsqueeze(-1), logits, 0)
-    scaled = logits / temperature  # (..., C)
-    if isinstance(targets, SoftTargets):
-        ids, probs, tail = targets
-        k = ids.shape[-1]
-        _same_shape("ids", ids.shape, "logits", (*logits.shape[:-1], k))
-        _same_shape("probs", probs.shape, "ids", ids.shape)
-        _same_shape("tail", tail.shape, "logits", logits.shape[:-1])
-        if k > num_pdfs:
-            raise ValueError(f"expected at most the logits' {num_pdfs} pdfs a frame, found {k} ids")
-        probs, tail, ids = probs.to(logits.dtype), tail.to(logits.dtype), ids.long()
-        if mask is not None:
-            probs = torch.where(mask.unsqueeze(-1), probs, 0)
-            tail, ids = (torch.where(mask, tail, 0), torch.where(mask.unsqueeze(-1), ids, 0))
-        chosen = scaled.gather(-1, ids)  # (..., k)
-        expected = (probs * chosen).sum(-1)  # the mean of z / T under the targets
-        mass = probs.sum(-1)
-        if k < num_pdfs:
-            expected = expected + tail * (scaled.sum(-1) - chosen.sum(-1)) / (num_pdfs - k)
-            mass = mass + tail
-    else:
+    log_q = (logits / temperature).log_softmax(-1)  # (..., C)
+    if not isinstance(targets, SoftTargets):
         _same_shape("targets", targets.shape, "logits", logits.shape)
         probs = targets.to(logits.dtype)
         if mask is not None:
             probs = torch.where(mask.unsqueeze(-1), probs, 0)
-        expected = (probs * scaled).sum(-1)
-        mass = probs.sum(-1)
-    # -sum_i p_i (z_i / T - log sum_j exp(z_j / T))
-    return mass * scaled.logsumexp(-1) - expected
+        return -(probs * log_q).sum(-1)
+
+    ids, probs, tail = targets
+    k = ids.shape[-1]
+    _same_shape("ids", ids.shape, "logits", (*logits.shape[:-1], k))
+    _same_shape("probs", probs.shape, "ids", ids.shape)
+    _same_shape("tail", tail.shape, "logits", logits.shape[:-1])
+    if k > num_pdfs:
+        raise ValueError(f"expected at most the logits' {num_pdfs} pdfs a frame, found {k} ids")
+    probs, tail, ids = probs.to(logits.dtype), tail.to(logits.dtype), ids.long()
+    if mask is not None:
+        probs, ids = (torch.where(mask.unsqueeze(-1), tensor, 0) for tensor in (probs, ids))
+        tail = torch.where(mask, tail, 0)
+    chosen = log_q.gather(-1, ids)  # (..., k)
+    if k == num_pdfs:
+        return -(probs * chosen).sum(-1)
+    share = tail / (num_pdfs - k)  # of each pdf that is not named
+    return -((probs - share.unsqueeze(-1)) * chosen).sum(-1) - share * log_q.sum(-1)
 
 
 def _hard_cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
@@ -144,8 +140,8 @@ def _hard_cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> 
     labels = labels.long()
     if mask is not None:
         labels = torch.where(mask, labels, 0)
-    chosen = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return _masked(logits.logsumexp(-1) - chosen, mask)
+    chosen = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return _masked(-chosen, mask)
 
 
 def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
