@@ -74,7 +74,7 @@ def align_corpus(exp: Path, config: Config, force: bool = False) -> None:
     _write_prior(folder)
     write_json(folder / "report.json", report)
     made = [f"{split}/{name}" for split in SPLITS for name in (LABELS, LEFT_OUT)]
-    step.finish([*MODEL, *made, "report.json"])
+    step.finish([*MODEL, *made])  # the report holds times: not part of what later stages depend on
     (folder / STATE).unlink(missing_ok=True)
 
 
@@ -95,7 +95,7 @@ def align_split(
             load_model(exp / "align"), features_folder, cuts_path, out_folder, read_words(exp / "lang"), config
         )
     write_json(out_folder / "report.json", report)
-    step.finish([LABELS, LEFT_OUT, "report.json"])
+    step.finish([LABELS, LEFT_OUT])
 
 
 def load_labels(folder: Path) -> np.ndarray:
@@ -140,7 +140,7 @@ def _train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, A
     began = time.monotonic()
     speech, transcripts, left_out = _load_speech(exp / "features" / "train", exp / "data" / "train.jsonl.gz", words)
     _check(left_out, transcripts, config)
-    usable = np.array([u for u, graph in enumerate(speech.graphs) if graph is not None])
+    usable = _usable(speech)
     equal = np.full(len(speech.frames), -1, dtype=np.int32)
     for u in usable:
         equal[speech.rows(u)] = equal_alignment(transcripts[u], int(speech.counts[u]), len(phones))
@@ -173,7 +173,7 @@ def _label(model: Model, features: Path, cuts: Path, folder: Path, words: Words,
     """Align a split with the finished aligner, write its labels and its left-out utterances; returns its report."""
     began = time.monotonic()
     speech, transcripts, left_out = _load_speech(features, cuts, words)
-    usable = np.array([u for u, graph in enumerate(speech.graphs) if graph is not None], dtype=np.int64)
+    usable = _usable(speech)
     ids = FrameStore.open(features).ids
     units = np.full(len(speech.frames), -1, dtype=np.int32)
     log_likelihood = 0.0
@@ -224,6 +224,10 @@ def _load_speech(features: Path, cuts: Path, words: Words) -> tuple[Speech, list
             print(f"alignment: left out {name}: {why}", flush=True)
         graphs.append(utterance_graph(transcript, len(words.phones)) if count >= least else None)
     return Speech(store.frames, store.first, store.counts, graphs), transcripts, left_out
+
+
+def _usable(speech: Speech) -> np.ndarray:
+    return np.array([u for u, graph in enumerate(speech.graphs) if graph is not None], dtype=np.int64)
 
 
 def _write_prior(folder: Path) -> None:

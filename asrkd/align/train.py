@@ -4,6 +4,7 @@ The state after each pass is on disk in one file, so a killed run goes on where 
 """
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ STATE = "training.safetensors"
 SHORT_SHARE = 0.4  # of the monophone passes see only the shorter half of the utterances, where less can go wrong
 ONE_GAUSSIAN = 3  # updates before mixtures grow
 GROWN = 0.75  # of the passes: the rest train the full number
-REALIGN_EVERY = 3  # tied passes
+REALIGN_MONOPHONES = 2  # every so many passes, once all utterances take part
+REALIGN_TIED = 3
 FIRST_STAY = 0.75
 STAY_RANGE = (0.05, 0.95)
 
@@ -74,13 +76,13 @@ def train_aligner(
 
 def _flat_start(speech: Speech, usable: np.ndarray, equal: np.ndarray, num_phones: int, threads: int) -> Training:
     """One Gaussian a monophone state, from the equal alignments."""
-    pdfs = monophone_pdfs(num_phones)
-    moments = unit_moments(speech, usable, equal, pdfs.size, threads)
-    if moments.occupancy.sum() == 0:
+    if not (equal >= 0).any():
         raise UserError(
             "alignment: expected utterances of three frames or more for each phone of their transcripts, found none; "
             "are these the right transcripts (data.train), and is features.frame_shift right?"
         )
+    pdfs = monophone_pdfs(num_phones)
+    moments = unit_moments(speech, usable, equal, pdfs.size, threads)
     mean = moments.first.sum(axis=0) / moments.occupancy.sum()
     floor = VARIANCE_FLOOR * (moments.second.sum(axis=0) / moments.occupancy.sum() - mean**2)
     return Training(_single_gaussians(moments, pdfs, floor), equal, floor, [])
@@ -89,19 +91,22 @@ def _flat_start(speech: Speech, usable: np.ndarray, equal: np.ndarray, num_phone
 def _monophone_pass(
     training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, threads: int
 ) -> dict[str, Any]:
-    chosen = usable
-    if number < SHORT_SHARE * config.monophone_passes:
+    chosen, realign = usable, True
+    short = math.ceil(SHORT_SHARE * config.monophone_passes)
+    if number < short:
         by_length = usable[np.argsort(speech.counts[usable], kind="stable")]
         chosen = np.sort(by_length[: (len(usable) + 1) // 2])
-    totals = run_pass(speech, chosen, training.model, training.units, threads, realign=True)
+    else:
+        realign = (number - short) % REALIGN_MONOPHONES == 0
+    totals = run_pass(speech, chosen, training.model, training.units, threads, realign=realign)
     gaussians = _gaussians(number, config.monophone_passes, training.model.gmm.num_pdfs, config.monophone_gaussians)
-    return {"kind": "monophone", "realigned": True, **_update(training, totals, gaussians)}
+    return {"kind": "monophone", "realigned": realign, **_update(training, totals, gaussians)}
 
 
 def _tied_pass(
     training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, threads: int
 ) -> dict[str, Any]:
-    realign = number % REALIGN_EVERY == REALIGN_EVERY - 1
+    realign = number % REALIGN_TIED == REALIGN_TIED - 1
     totals = run_pass(speech, usable, training.model, training.units, threads, realign=realign)
     gaussians = _gaussians(number, config.tied_passes, training.model.gmm.num_pdfs, config.tied_gaussians)
     return {"kind": "tied", "realigned": realign, **_update(training, totals, gaussians)}
