@@ -1,0 +1,36 @@
+"""Stage 8: the decoding graph HLG of an experiment."""
+
+from pathlib import Path
+
+from asrkd.config import Config
+from asrkd.decode.interpreter import run_under_k2
+from asrkd.experiment import Step, identity, read_json, write_json
+
+FILES = ("arcs.npy", "words.npy", "first_words.npy")  # read by asrkd.decode.hlg.load_graph
+
+
+def build_graph(exp: Path, config: Config, force: bool = False) -> None:
+    """EXP/graph from EXP/lang and the tied states of EXP/align. Raises UserError when stage 2 or 3 is missing."""
+    inputs = {"lang": identity(exp / "lang", "stage 2"), "align": identity(exp / "align", "stage 3")}
+    step = Step(exp / "graph", made_by="stage 8", config={}, inputs=inputs, force=force)
+    if not step.begin():
+        return
+    job = {
+        "pdfs": exp / "align" / "pdfs.npy",
+        "phones": exp / "lang" / "phones.txt",
+        "vocabulary": exp / "lang" / "vocabulary.txt",
+        "lexicon": exp / "lang" / "lexicon.txt",
+        "lm": exp / "lang" / "lm.arpa",
+        "graph": step.folder,
+    }
+    job_file = step.folder / "job.json"
+    write_json(job_file, {name: str(path.resolve()) for name, path in job.items()})
+    run_under_k2("asrkd.decode.hlg", [str(job_file)])
+    job_file.unlink()
+    step.finish(FILES)
+    report = read_json(step.folder / "report.json")
+    print(
+        f"graph: {report['states']:,} states, {report['arcs']:,} arcs of {report['words']:,} words in "
+        f"{sum(report['seconds'].values()):.0f} s, {report['peak_memory_MB']:,} MB at most",
+        flush=True,
+    )

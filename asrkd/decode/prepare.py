@@ -1,0 +1,211 @@
+"""Stage 9: dev and test decoded with every system, all with the same graph, beam and prior."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+
+from asrkd.config import Config, section
+from asrkd.corpus.cuts import read_cuts
+from asrkd.decode.interpreter import run_under_k2
+from asrkd.errors import UserError
+from asrkd.experiment import Step, identity, read_json, read_jsonl, write_json, write_jsonl
+from asrkd.features.store import FrameStore
+from asrkd.models.dnn import AcousticModel, load_model
+from asrkd.parallel import parallel
+from asrkd.systems import System, systems
+from asrkd.train.device import choose_device
+from asrkd.train.forward import log_posteriors
+
+HYPOTHESES, SCALES, REPORT = "hypotheses.jsonl", "scales.json", "report.json"
+TRAINED_BY = {"member": "stage 4", "ensemble": "stage 4", "student": "stage 6", "limited": "stage 7"}
+
+
+@dataclass(frozen=True)
+class Scales:
+    """score = acoustic_scale * acoustic + lm_scale * graph - insertion_penalty * words"""
+
+    acoustic_scale: float
+    lm_scale: float
+    insertion_penalty: float
+
+
+def read_scales(folder: Path) -> Scales:
+    """Of a decoded split: those that its hypotheses were made with."""
+    found = read_json(folder / SCALES)
+    return Scales(found["acoustic_scale"], found["lm_scale"], found["insertion_penalty"])
+
+
+def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
+    """EXP/decode/<system>/{dev,test}: a parallel job a system. The scales are chosen on dev, per system.
+
+    Raises UserError when an earlier stage is missing.
+    """
+    common = {
+        "data": identity(exp / "data", "stage 0"),
+        "align": identity(exp / "align", "stage 3"),
+        "graph": identity(exp / "graph", "stage 8"),
+        **{f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("dev", "test")},
+    }
+    chosen = section(config, "decode", "train.precision")
+    jobs = []
+    # The ensemble takes the longest, so it begins first.
+    for system in sorted(systems(config), key=lambda system: -len(system.models)):
+        models = {name: identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
+        inputs = {**common, **models}
+        step = Step(exp / "decode" / system.name, made_by="stage 9", config=chosen, inputs=inputs, force=force)
+        if step.begin():
+            jobs.append((exp, config, system, step))
+    if jobs:
+        parallel(_decode_system, jobs, config.run, what="decoding", unit="systems")
+
+
+def _decode_system(exp: Path, config: Config, system: System, step: Step) -> None:
+    step.started = time.monotonic()  # the wait for a core is no decoding
+    models = load_models(exp, system, config)
+    dev, test = step.folder / "dev", step.folder / "test"
+    if not (dev / SCALES).is_file():
+        references = {cut.id: cut.supervisions[0].text for cut in read_cuts(exp / "data" / "dev.jsonl.gz")}
+        decode_split(
+            exp, config, models, exp / "features" / "dev", dev, references=references, what=f"{system.name} on dev"
+        )
+    scales = read_scales(dev)
+    decode_split(exp, config, models, exp / "features" / "test", test, scales=scales, what=f"{system.name} on test")
+    step.finish(f"{folder.name}/{name}" for folder in (dev, test) for name in (HYPOTHESES, SCALES))
+    wer = read_json(dev / SCALES)["wer"]
+    speed = [read_json(folder / REPORT)["search_real_time_factor"] for folder in (dev, test)]
+    print(
+        f"{system.label}: LM scale {scales.lm_scale:g}, insertion penalty {scales.insertion_penalty:g}, "
+        f"dev WER {100 * wer:.1f} %; search at {max(speed):.3f} times real time",
+        flush=True,
+    )
+
+
+def load_models(exp: Path, system: System, config: Config) -> list[AcousticModel]:
+    device = choose_device(config.run.device)
+    return [load_model(exp / "models" / name)[0].to(device) for name in system.models]
+
+
+def decode_split(
+    exp: Path,
+    config: Config,
+    models: Sequence[AcousticModel],
+    features: Path,
+    folder: Path,
+    *,
+    scales: Scales | None = None,
+    references: Mapping[str, str] | None = None,
+    what: str,
+) -> None:
+    """Decode a FrameStore with the models' mean posterior and the graph and prior of `exp`, into `folder`.
+
+    Writes hypotheses.jsonl, report.json and scales.json. Without `scales`, the point of config.decode's grid with the
+    lowest WER against `references` (utterance id -> text) is taken. The folder `work` inside is removed at the end.
+    """
+    decode = config.decode
+    if scales is not None:
+        acoustic_scale, grid = scales.acoustic_scale, [(scales.lm_scale, scales.insertion_penalty)]
+    else:
+        acoustic_scale = decode.acoustic_scale
+        grid = [(lm_scale, penalty) for lm_scale in decode.lm_scales for penalty in decode.insertion_penalties]
+    work = folder / "work"
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    began = time.monotonic()
+    write_loglikes(work / "loglikes.npy", models, FrameStore.open(features), prior(exp), config.train.precision)
+    posteriors_seconds = time.monotonic() - began
+    job = {
+        "graph": str((exp / "graph").resolve()),
+        "vocabulary": str((exp / "lang" / "vocabulary.txt").resolve()),
+        "loglikes": str((work / "loglikes.npy").resolve()),
+        "utterances": str((features / "utterances.jsonl").resolve()),
+        "acoustic_scale": acoustic_scale,
+        "beam": {
+            "search": decode.search_beam,
+            "lattice": decode.lattice_beam,
+            "min_active": decode.min_active,
+            "max_active": decode.max_active,
+        },
+        "grid": grid,
+        "hypotheses": str((work / "grid.jsonl").resolve()),
+        "report": str((work / REPORT).resolve()),
+        "what": what,
+    }
+    write_json(work / "job.json", job)
+    run_under_k2("asrkd.decode.search", [str(work / "job.json")])
+    rows = read_jsonl(work / "grid.jsonl")
+    best, notes = (0, {}) if scales is not None else _choose(rows, grid, references or {})
+    write_jsonl(folder / HYPOTHESES, ({"id": row["id"], "text": row["texts"][best]} for row in rows))
+    _report(folder, read_json(work / REPORT), posteriors_seconds, config.features.frame_shift, what)
+    shutil.rmtree(work)
+    # Last, since its presence says that the split is decoded.
+    write_json(folder / SCALES, {**asdict(Scales(acoustic_scale, *grid[best])), **notes})
+
+
+def prior(exp: Path) -> np.ndarray[Any, Any]:
+    """(C,) of the training labels, from stage 3."""
+    path = exp / "align" / "prior.npy"
+    found = np.load(path, allow_pickle=False)
+    if found.ndim != 1 or found.min() <= 0:
+        raise UserError(f"{path}: expected a probability above 0 for each pdf, found {found.shape}; run stage 3 again")
+    return found
+
+
+def write_loglikes(
+    path: Path, models: Sequence[AcousticModel], store: FrameStore, prior: np.ndarray[Any, Any], precision: str
+) -> None:
+    """log p(pdf | frame) - log prior(pdf): (N, C) float32 on disk, parallel to the store's frames."""
+    if len(prior) != models[0].num_pdfs:
+        raise UserError(
+            f"{store.folder}: expected models of the alignment's {len(prior)} pdfs, found {models[0].num_pdfs}; "
+            "train them again"
+        )
+    log_prior = np.log(prior).astype(np.float32)
+    shape = (len(store.frames), len(prior))
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for name, log_p in log_posteriors(models, store, precision=precision):
+        u = store.index[name]
+        out[store.first[u] : store.first[u] + store.counts[u]] = log_p.numpy() - log_prior
+    out.flush()
+
+
+def _choose(
+    rows: Sequence[Mapping[str, Any]], grid: Sequence[tuple[float, float]], references: Mapping[str, str]
+) -> tuple[int, dict[str, Any]]:
+    """The grid's point of the lowest WER and the WER of all. Of equals, the one nearest to scale 1 and no penalty."""
+    said = [references[row["id"]].upper() for row in rows]
+    if not any(text.split() for text in said):
+        raise UserError(
+            "dev: expected transcripts to choose the decoding scales by, found none with a word; see stage 0"
+        )
+    wers = [float(jiwer.wer(said, [row["texts"][point].upper() for row in rows])) for point in range(len(grid))]
+    best = min(range(len(grid)), key=lambda p: (wers[p], abs(grid[p][0] - 1) + abs(grid[p][1])))
+    table = [
+        {"lm_scale": scale, "insertion_penalty": penalty, "wer": round(wer, 5)}
+        for (scale, penalty), wer in zip(grid, wers, strict=True)
+    ]
+    return best, {"wer": round(wers[best], 5), "grid": table}
+
+
+def _report(folder: Path, search: dict[str, Any], posteriors_seconds: float, frame_shift: float, what: str) -> None:
+    seconds = max(search["frames"] * frame_shift / 1000, 1e-9)
+    report = {
+        **search,
+        "audio_seconds": round(seconds, 2),
+        "posteriors_seconds": round(posteriors_seconds, 2),
+        "search_real_time_factor": round(search["search_seconds"] / seconds, 4),
+    }
+    write_json(folder / REPORT, report)
+    if search["without_path"]:
+        names = ", ".join(search["without_path"][:5])
+        print(
+            f"{what}: {len(search['without_path'])} utterances without a path through the graph, also at a wider beam, "
+            f"count as empty: {names}",
+            flush=True,
+        )
