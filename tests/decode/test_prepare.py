@@ -1,0 +1,153 @@
+"""Stages 8 and 9 on a made-up experiment: two systems, one of them an ensemble, through k2."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import pytest
+import torch
+
+from asrkd.config import Config
+from asrkd.corpus.cuts import make_cut, write_cuts
+from asrkd.decode.graph import build_graph
+from asrkd.decode.prepare import decode_systems, prior, read_scales, write_loglikes
+from asrkd.errors import UserError
+from asrkd.experiment import Step, read_json, read_jsonl
+from asrkd.features.store import FrameStore, write_store
+from asrkd.models.dnn import AcousticModel, save_model
+
+PHONES = ["SIL", "SPN", "X", "Y"]
+WORDS = ["A", "B", "C"]
+LENGTHS = {"dev": {"dev-1": 40, "dev-2": 25}, "test": {"test-1": 30, "test-short": 2, "test-2": 50}}
+TEXTS = {"dev-1": "A B c", "dev-2": "C", "test-1": "A", "test-short": "B", "test-2": "B B"}
+
+
+def finished(folder: Path, made_by: str, files: dict[str, Any]) -> None:
+    step = Step(folder, made_by=made_by, config={}, inputs={})
+    assert step.begin()
+    for name, content in files.items():
+        if isinstance(content, str):
+            (folder / name).write_text(content)
+        else:
+            np.save(folder / name, content)
+    step.finish(files)
+
+
+def small_config() -> Config:
+    config = Config()
+    config.model.hidden_layers, config.model.hidden_size = 1, 8
+    config.ensemble.members = 1
+    config.distill.temperatures, config.limited.shares = [], []
+    config.decode.lm_scales, config.decode.insertion_penalties = [0.5, 1.0], [-1.0, 0.0, 2.0]
+    config.decode.acoustic_scale = 1.0
+    config.run.jobs = 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def exp(tmp_path_factory: pytest.TempPathFactory, k2_found: None) -> Path:
+    exp = tmp_path_factory.mktemp("exp")
+    config = small_config()
+    draw = np.random.default_rng(0)
+    unigrams = "".join(f"-0.6\t{word}\t-0.2\n" for word in WORDS)
+    lang = {
+        "lm.arpa": f"\\data\\\nngram 1=5\n\n\\1-grams:\n-99\t<s>\t-0.1\n-0.6\t</s>\n{unigrams}\n\\end\\\n",
+        "phones.txt": "\n".join(PHONES) + "\n",
+        "vocabulary.txt": "\n".join(WORDS) + "\n",
+        "lexicon.txt": "A X\nB X Y\nC Y\nNOT-IN-VOCABULARY Y Y\n<UNK> SPN\n",
+    }
+    finished(exp / "lang", "stage 2", lang)
+    pdfs = np.broadcast_to(np.arange(12).reshape(4, 3), (4, 4, 3))
+    finished(exp / "align", "stage 3", {"pdfs.npy": pdfs, "prior.npy": draw.dirichlet(np.ones(12)).astype(np.float32)})
+    for split, lengths in LENGTHS.items():
+        step = Step(exp / "features" / split, made_by="stage 1", config={}, inputs={})
+        step.begin()
+        frames = [(name, "speaker", draw.normal(size=(length, 5))) for name, length in lengths.items()]
+        write_store(step.folder, frames, num_mel=5, dtype="float32")
+        step.finish(["frames.npy", "utterances.jsonl"])
+    data = Step(exp / "data", made_by="stage 0", config={}, inputs={})
+    data.begin()
+    for split, lengths in LENGTHS.items():
+        cuts = [make_cut(name, Path("x.wav"), 16000, 16000, "speaker", TEXTS[name]) for name in lengths]
+        write_cuts(exp / "data" / f"{split}.jsonl.gz", cuts)
+    data.finish(["dev.jsonl.gz", "test.jsonl.gz"])
+    torch.manual_seed(0)
+    model = Step(exp / "models" / "member-01", made_by="stage 4", config={}, inputs={})
+    model.begin()
+    save_model(model.folder, AcousticModel(5, 12, config.model), {})
+    model.finish(["model.safetensors", "card.json"])
+    build_graph(exp, config)
+    decode_systems(exp, config)
+    return exp
+
+
+def test_every_utterance_has_a_hypothesis(exp: Path) -> None:
+    for system in ("member-01", "ensemble"):
+        for split, lengths in LENGTHS.items():
+            rows = read_jsonl(exp / "decode" / system / split / "hypotheses.jsonl")
+            assert [row["id"] for row in rows] == list(lengths)
+            assert {word for row in rows for word in row["text"].split()} <= set(WORDS)
+    # An ensemble of one is that one.
+    texts = [
+        (exp / "decode" / system / "test" / "hypotheses.jsonl").read_text() for system in ("member-01", "ensemble")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_the_scales_are_those_of_the_lowest_wer_on_dev(exp: Path) -> None:
+    dev = read_json(exp / "decode" / "member-01" / "dev" / "scales.json")
+    rows = read_jsonl(exp / "decode" / "member-01" / "dev" / "hypotheses.jsonl")
+    wer = jiwer.wer([TEXTS[row["id"]].upper() for row in rows], [row["text"] for row in rows])
+    assert dev["wer"] == pytest.approx(wer, abs=1e-4)
+    assert dev["wer"] == min(point["wer"] for point in dev["grid"])
+    assert len(dev["grid"]) == 6
+    assert read_scales(exp / "decode" / "member-01" / "test") == read_scales(exp / "decode" / "member-01" / "dev")
+
+
+def test_an_utterance_without_a_path_is_reported(exp: Path) -> None:
+    report = read_json(exp / "decode" / "member-01" / "test" / "report.json")
+    assert report["without_path"] == ["test-short"]
+    assert report["utterances"] == 3
+    assert report["audio_seconds"] == pytest.approx(0.82)
+    rows = {row["id"]: row["text"] for row in read_jsonl(exp / "decode" / "member-01" / "test" / "hypotheses.jsonl")}
+    assert rows["test-short"] == ""
+    assert all(rows[name] for name in ("test-1", "test-2"))
+
+
+def test_nothing_is_left_behind_and_nothing_done_twice(exp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not list(exp.rglob("work")) and not list(exp.rglob("job.json"))
+    build_graph(exp, small_config())
+    decode_systems(exp, small_config())
+    assert capsys.readouterr().out.count("finished, skipped") == 3
+
+
+def test_loglikes_are_posterior_over_prior(exp: Path, tmp_path: Path) -> None:
+    class Even(AcousticModel):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(inputs), 12)
+
+    store = FrameStore.open(exp / "features" / "dev")
+    write_loglikes(tmp_path / "l.npy", [Even(5, 12, small_config().model)], store, prior(exp), "float32")
+    found = np.load(tmp_path / "l.npy")
+    expected = np.log(1 / 12 / np.load(exp / "align" / "prior.npy"))
+    np.testing.assert_allclose(found, np.tile(expected, (65, 1)), atol=1e-5)
+
+
+def test_a_missing_stage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="stage 2 makes it"):
+        build_graph(tmp_path, small_config())
+    with pytest.raises(UserError, match="stage 0 makes it"):
+        decode_systems(tmp_path, small_config())
+
+
+def test_pdfs_of_other_phones_are_refused(exp: Path, tmp_path: Path) -> None:
+    from asrkd.decode.interpreter import run_under_k2
+
+    lang = exp / "lang"
+    np.save(tmp_path / "pdfs.npy", np.zeros((3, 3, 3), dtype=np.int32))
+    job = {"pdfs": tmp_path / "pdfs.npy", "phones": lang / "phones.txt", "vocabulary": lang / "vocabulary.txt"}
+    (tmp_path / "job.json").write_text(json.dumps({name: str(path) for name, path in job.items()}))
+    with pytest.raises(UserError, match=r"expected pdfs of the 4 phones .*, found \(3, 3, 3\); run stage 3 again"):
+        run_under_k2("asrkd.decode.hlg", [str(tmp_path / "job.json")])
