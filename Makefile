@@ -15,7 +15,7 @@ demo: setup
 	recipes/prompts/run.sh
 
 test: setup
-	$(one_thread) .venv/bin/python -m pytest -n 2
+	$(one_thread) .venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	.venv/bin/ruff check .

@@ -1,7 +1,7 @@
 """What an experiment can be told: dataclasses with defaults, YAML files, `key=value` overrides.
 
-The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An experiment's own `config.yaml` keeps what was
-chosen, so that a later call of any stage needs no option again.
+The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An experiment's own `config.yaml` keeps what
+was chosen, so that a later call of any stage needs no option again.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -68,7 +68,7 @@ class ModelConfig:
     hidden_size: int = 512
     left: int = 20
     right: int = 5
-    dropout: float = 0.0
+    dropout: float = 0.1
 
 
 @dataclass
@@ -76,11 +76,11 @@ class TrainConfig:
     """The one training loop. Mini-batch momentum SGD; the rate is halved when dev frame accuracy stops rising."""
 
     batch_size: int = 512
-    learning_rate: float = 0.1
+    learning_rate: float = 0.04
     momentum: float = 0.9
     weight_decay: float = 0.0
-    halve_below: float = 0.3  # points of dev frame accuracy: an epoch that gains less halves the rate
-    halvings: int = 4  # the training ends when the rate would be halved once more
+    halve_below: float = 2.0  # points of dev frame accuracy: an epoch that gains less halves the rate
+    halvings: int = 3  # the training ends when the rate would be halved once more
     max_epochs: int = 30
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it

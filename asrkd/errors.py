@@ -4,6 +4,6 @@
 class UserError(Exception):
     """A mistake in the input or the set-up.
 
-    Its message names the file or utterance, what was expected, what was found, and the command or flag that mends it. The
-    command line prints it as one line, without a traceback.
+    Its message names the file or utterance, what was expected, what was found, and the command or flag that mends it.
+    The command line prints it as one line, without a traceback.
     """

@@ -1,9 +1,9 @@
 """An experiment folder: atomic writes, and the stamps that let a step be skipped, resumed or redone.
 
-A step writes into a folder of its own. Its `stamp.json` holds the config and the inputs it was begun with and, once it is
-finished, the hashes of what it made. From that, the next call knows: finished (skip), begun with the same config and inputs
-(resume), or stale (say what changed, empty the folder, start again). A step's identity is the hash of its outputs, so a step
-that is redone and comes out the same leaves what depends on it in peace.
+A step writes into a folder of its own. Its `stamp.json` holds the config and the inputs it was begun with and, once it
+is finished, the hashes of what it made. From that, the next call knows: finished (skip), begun with the same config and
+inputs (resume), or stale (say what changed, empty the folder, start again). A step's identity is the hash of its
+outputs, so a step that is redone and comes out the same leaves what depends on it in peace.
 """
 
 from __future__ import annotations  # the k2 interpreter may be Python 3.8
@@ -132,7 +132,8 @@ def locked(exp: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{exp}: another asrkd is at work in this experiment; wait for it, or name another --exp")
+            why = "another asrkd is at work in this experiment; wait for it, or name another --exp"
+            raise UserError(f"{exp}: {why}") from None
         yield
 
 

@@ -58,7 +58,7 @@ absolute() {
 find_asrkd() {
   python=$root/.venv/bin/python
   [ -x "$python" ] || python=$(command -v python3 || true)
-  [ -n "$python" ] && "$python" -c 'import asrkd.cli' 2> /dev/null || fail "asrkd is not installed; run: make setup"
+  [ -n "$python" ] && (cd / && "$python" -c 'import asrkd.cli' 2> /dev/null) || fail "asrkd is not installed; run: make setup"
 }
 
 asrkd() { "$python" -m asrkd "$@"; }

@@ -1,0 +1,117 @@
+"""Another test set through a finished experiment: features, labels, words and scores of every system.
+
+Everything lands in EXP/evaluate/<name>; the experiment itself is only read. The scales are those that dev chose.
+"""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from asrkd.align.prepare import align_split
+from asrkd.config import Config, load_config, section
+from asrkd.corpus.cuts import read_cuts, write_cuts
+from asrkd.corpus.left_out import LeftOut, check_left_out
+from asrkd.corpus.librispeech import read_librispeech
+from asrkd.corpus.prepare import validate
+from asrkd.decode.prepare import HYPOTHESES, SCALES, TRAINED_BY, decode_split, load_models, read_scales
+from asrkd.errors import UserError
+from asrkd.experiment import Step, hash_file, identity, read_json, write_json
+from asrkd.features.extract import extract_split
+from asrkd.parallel import parallel
+from asrkd.score.prepare import measure_frames, word_errors
+from asrkd.score.summary import compare, split_scores
+from asrkd.score.wer import read_word_errors, write_word_errors
+from asrkd.systems import System, systems
+
+WORDS, FRAMES = "words.jsonl", "frames.json"
+
+
+def evaluate_experiment(
+    exp: Path, *, name: str, corpus_dir: Path | None = None, cuts: Path | None = None, force: bool = False
+) -> None:
+    """Decode and score a subset of a tree in LibriSpeech's layout, or a Lhotse cut set, with all systems of `exp`.
+
+    Raises UserError when neither or both are given, when `exp` is not finished, or when the set cannot be read.
+    """
+    if (corpus_dir is None) == (cuts is None):
+        raise UserError("evaluate: expected --corpus-dir DIR or --cuts FILE, and not both")
+    if not (exp / "config.yaml").is_file():
+        raise UserError(f"{exp}: not an experiment (no config.yaml); a recipe's run.sh makes one")
+    config = load_config(exp / "config.yaml")
+    folder = exp / "evaluate" / name
+    cut_set = _write_cut_set(folder, name, corpus_dir, cuts, config)
+
+    extract_split(
+        cut_set,
+        folder / "features",
+        config.features,
+        config.run,
+        config.data.max_left_out,
+        {"cuts": hash_file(cut_set)},
+        force,
+    )
+    align_split(exp, folder / "features", cut_set, folder / "align", config, force)
+    found = systems(config)
+    steps = [_step(exp, folder, system, config, force) for system in found]
+    jobs = [(exp, folder, system, config, step) for system, step in zip(found, steps, strict=True) if step.begin()]
+    if jobs:
+        parallel(_evaluate_system, jobs, config.run, what=f"decoding {name}", unit="systems")
+    _summarise(folder, name, found)
+
+
+def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path | None, config: Config) -> Path:
+    left_out: list[LeftOut] = []
+    if cuts is not None:
+        found = read_cuts(cuts)
+    elif corpus_dir is not None:
+        found, left_out = read_librispeech(corpus_dir, name)
+    good, bad = validate(found, config.features.sample_rate)
+    left_out += bad
+    check_left_out(left_out, len(good) + len(left_out), config.data.max_left_out, what=name, option="data.max_left_out")
+    for item in left_out:
+        print(f"left out: {item.id}: {item.why}", flush=True)
+    path = folder / "cuts.jsonl.gz"
+    write_cuts(path, good)
+    return path
+
+
+def _step(exp: Path, folder: Path, system: System, config: Config, force: bool) -> Step:
+    inputs = {name: identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
+    inputs |= {
+        "graph": identity(exp / "graph", "stage 8"),
+        "scales": identity(exp / "decode" / system.name, "stage 9"),
+        "features": identity(folder / "features", "stage 1"),
+        "labels": identity(folder / "align", "stage 3"),
+    }
+    chosen = section(config, "decode", "train.precision")
+    return Step(folder / "systems" / system.name, made_by="evaluate", config=chosen, inputs=inputs, force=force)
+
+
+def _evaluate_system(exp: Path, folder: Path, system: System, config: Config, step: Step) -> None:
+    step.started = time.monotonic()  # the wait for a core is no work
+    models = load_models(exp, system, config)
+    scales = read_scales(exp / "decode" / system.name / "dev")
+    what = f"{system.name} on {folder.name}"
+    decode_split(exp, config, models, folder / "features", step.folder, scales=scales, what=what)
+    write_word_errors(step.folder / WORDS, word_errors(folder / "cuts.jsonl.gz", step.folder / HYPOTHESES))
+    frames = measure_frames(models, folder / "features", folder / "align", precision=config.train.precision, what=what)
+    write_json(step.folder / FRAMES, asdict(frames))
+    step.finish([HYPOTHESES, SCALES, WORDS, FRAMES])
+
+
+def _summarise(folder: Path, name: str, found: list[System]) -> None:
+    words = {system.name: read_word_errors(folder / "systems" / system.name / WORDS) for system in found}
+    scores = {
+        system.name: split_scores(read_json(folder / "systems" / system.name / FRAMES), words[system.name])
+        for system in found
+    }
+    comparisons = [asdict(pair) for pair in compare(words, found)]
+    write_json(folder / "scores.json", {"test": name, "systems": scores, "comparisons": comparisons})
+    for system in found:
+        score = scores[system.name]
+        low, high = score["interval"]
+        print(
+            f"{system.label}: frame accuracy {100 * score['frame_accuracy']:.1f} %, "
+            f"WER {100 * score['wer']:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f})"
+        )
+    print(f"all of it: {folder / 'scores.json'}")

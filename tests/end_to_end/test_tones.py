@@ -1,0 +1,155 @@
+"""Every stage on a corpus of tone-coded words, through KenLM and k2: once undisturbed, once killed in every stage.
+
+The language is easy, so that anything wrong between the audio and the words shows at once: labels off by a frame, a
+prior of another label set, a graph whose pdfs are not the models'.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrkd.cli import STEPS
+from asrkd.experiment import read_json
+from tests.tone_corpus import make_tone_corpus
+
+SETTINGS = [
+    "features.dtype=float32",
+    "lang.lm_order=2",
+    "lang.lm_prune=[0]",
+    "align.num_pdfs=60",
+    "align.monophone_gaussians=60",
+    "align.tied_gaussians=90",
+    "align.monophone_passes=8",
+    "align.tied_passes=4",
+    "model.hidden_layers=2",
+    "model.hidden_size=64",
+    "train.batch_size=128",
+    "train.max_epochs=4",
+    "ensemble.members=2",
+    "distill.top_k=10",
+    "limited.shares=[0.2]",
+    "decode.lm_scales=[1.0]",
+    "decode.insertion_penalties=[0.0]",
+    "run.jobs=1",  # the tests themselves run side by side
+]
+
+
+def command(exp: Path, step: str) -> list[str]:
+    return [sys.executable, "-m", "asrkd", step, str(exp)]
+
+
+def configure(exp: Path, corpus: dict[str, Any], *overrides: str) -> None:
+    files = [f"data.{split}={corpus[split]}" for split in ("train", "dev", "test")]
+    files += [f"lang.lexicon={corpus['lexicon']}", f"lang.lm_text={corpus['lm_text']}"]
+    subprocess.run([*command(exp, "configure"), *files, *SETTINGS, *overrides], check=True)
+
+
+def run(exp: Path, step: str) -> str:
+    done = subprocess.run(command(exp, step), check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
+    return done.stdout
+
+
+def kill_during(exp: Path, step: str, seconds: float) -> None:
+    """Start the step and kill it and all of its processes after that many seconds."""
+    with subprocess.Popen(
+        command(exp, step), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def identities(exp: Path) -> dict[str, str]:
+    """Of everything that the experiment made, by folder."""
+    stamps = {str(path.parent.relative_to(exp)): read_json(path) for path in exp.rglob("stamp.json")}
+    assert all(stamp["state"] == "finished" for stamp in stamps.values())
+    return {folder: stamp["identity"] for folder, stamp in stamps.items()}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return make_tone_corpus(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """The experiment and the seconds that each step took."""
+    exp = tmp_path_factory.mktemp("undisturbed")
+    configure(exp, corpus)
+    seconds = {}
+    for step in STEPS:
+        begun = time.monotonic()
+        run(exp, step)
+        seconds[step] = time.monotonic() - begun
+    return exp, seconds
+
+
+def test_the_words_are_recognised(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    exp, _ = undisturbed
+    for system in ("member-01", "member-02", "ensemble", "student-T2"):
+        scores = read_json(exp / "scores" / f"{system}.json")
+        assert scores["test"]["wer"] < 0.05, f"{system}: {scores['test']}"
+        assert scores["test"]["frame_accuracy"] > 0.7, f"{system}: {scores['test']}"
+
+
+def test_the_labels_are_where_the_tones_are(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    """Silence takes the share of the frames that the corpus gave it: about 0.45 s of pauses an utterance."""
+    exp, _ = undisturbed
+    assert 0.15 < read_json(exp / "align" / "report.json")["train"]["silence"] < 0.45
+
+
+def test_the_report_has_every_system(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    exp, _ = undisturbed
+    text = (exp / "report" / "RESULTS.md").read_text()
+    assert "ensemble of 2" in text and "20 % of the data" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert json.loads((exp / "report" / "results.json").read_text())
+
+
+def test_a_second_call_has_nothing_to_do(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    exp, _ = undisturbed
+    before = identities(exp)
+    for step in ("features", "align", "train", "decode"):
+        assert "finished, skipped" in run(exp, step)
+    assert identities(exp) == before
+
+
+def test_every_stage_killed_once_ends_the_same(
+    corpus: dict[str, Any], undisturbed: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    first, seconds = undisturbed
+    configure(tmp_path, corpus)
+    for step in STEPS:
+        kill_during(tmp_path, step, 0.6 * seconds[step])
+        run(tmp_path, step)
+    assert identities(tmp_path) == identities(first)
+
+
+def test_a_deleted_member_alone_is_trained_again(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    exp, _ = undisturbed
+    before = identities(exp)
+    for file in (exp / "models" / "member-02").iterdir():
+        if file.is_file():
+            file.unlink()
+    printed = run(exp, "train")
+    assert "models/member-01: finished, skipped" in printed
+    assert "models/member-02: finished, skipped" not in printed
+    assert identities(exp) == before
+
+
+def test_what_depends_on_a_changed_member_is_done_again(undisturbed: tuple[Path, dict[str, float]]) -> None:
+    exp, _ = undisturbed
+    before = identities(exp)
+    subprocess.run([*command(exp, "configure"), "ensemble.seed=2"], check=True)
+    for step in ("train", "soft-targets", "distil"):
+        run(exp, step)
+    after = identities(exp)
+    changed = {folder for folder in before if before[folder] != after[folder]}
+    assert {"models/member-01", "models/member-02", "models/student-T2"} <= changed
+    assert not {"data", "align", "graph", "features/train"} & changed
