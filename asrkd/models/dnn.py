@@ -1,5 +1,6 @@
 """The feed-forward acoustic model: spliced frames in, one logit a pdf out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -33,11 +34,12 @@ class AcousticModel(nn.Module):
         sizes = [(config.left + 1 + config.right) * num_mel] + [config.hidden_size] * config.hidden_layers
         self.hidden = nn.ModuleList(nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes))
         self.output = nn.Linear(sizes[-1], num_pdfs)
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
         for layer in self.hidden:
-            inputs = self.dropout(torch.relu(layer(inputs)))  # (N, hidden_size)
+            inputs = torch.relu(layer(inputs))  # (N, hidden_size)
+            if self.training and self.config.dropout > 0:
+                inputs = dropout(inputs, self.config.dropout)
         logits: Tensor = self.output(inputs)  # (N, num_pdfs)
         return logits
 
@@ -51,6 +53,18 @@ class AcousticModel(nn.Module):
                 nn.init.xavier_uniform_(parameter, generator=generator)
             else:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+
+
+def dropout(inputs: Tensor, rate: float) -> Tensor:
+    """Set a share of the inputs to 0, at random, and scale the others so that the mean stays (Srivastava et al. 2014).
+
+    The rate, below 1, is taken in steps of 1/256, so that a random byte an input is enough: torch's own dropout draws a
+    number for each, and on a CPU that took a quarter of the training's time.
+    """
+    dropped = round(256 * rate)
+    words = torch.empty(math.ceil(inputs.numel() / 8), dtype=torch.int64, device=inputs.device).random_(-(2**63), None)
+    kept = words.view(torch.int8)[: inputs.numel()].ge_(dropped - 128)  # each byte is now 1 or 0
+    return inputs * kept.view(inputs.shape).to(inputs.dtype).mul_(256 / (256 - dropped))
 
 
 def save_model(folder: Path, model: AcousticModel, card: Mapping[str, Any]) -> None:

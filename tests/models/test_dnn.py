@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from asrkd.config import ModelConfig
 from asrkd.errors import UserError
-from asrkd.models.dnn import AcousticModel, load_model, save_model
+from asrkd.models.dnn import AcousticModel, dropout, load_model, save_model
 
-CONFIG = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1)
+CONFIG = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.0)
 
 
 def small_model(seed: int = 0) -> AcousticModel:
@@ -37,6 +37,31 @@ def test_start_follows_from_the_seed_and_keeps_the_scale() -> None:
     assert not torch.equal(one.output.weight, other.output.weight)
     # He et al.: variance 2 / fan-in; 64 * 20 draws put the standard deviation within a few percent.
     assert one.state_dict()["hidden.0.weight"].std().item() == pytest.approx((2 / 20) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
+    torch.manual_seed(0)
+    inputs = torch.ones(301, 333, requires_grad=True)
+    outputs = dropout(inputs, rate)
+    dropped = outputs == 0
+    # 100,233 draws: the standard deviation of the share is at most 0.0016; the rate is in steps of 1/256.
+    assert dropped.float().mean().item() == pytest.approx(rate, abs=0.01)
+    for axis in (0, 1):  # no column or row fares otherwise than chance has it (5 standard deviations)
+        assert (dropped.float().mean(axis) - rate).abs().max().item() < 5 * 0.5 / 300**0.5
+    assert outputs.mean().item() == pytest.approx(1, abs=0.02)
+    assert outputs[~dropped].unique().numel() == 1
+    outputs.sum().backward()
+    assert inputs.grad is not None and torch.equal(inputs.grad, outputs.detach())
+    assert not torch.equal(dropped, dropout(inputs, rate) == 0)
+
+
+def test_dropout_is_for_training_alone() -> None:
+    model = AcousticModel(5, 9, ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.5))
+    model.initialise(0)
+    inputs = torch.randn(3, 20)
+    assert not torch.equal(model.train()(inputs), model(inputs))
+    assert torch.equal(model.eval()(inputs), model(inputs))
 
 
 def test_round_trip(tmp_path: Path) -> None:
