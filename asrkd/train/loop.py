@@ -105,7 +105,7 @@ def train_model(
             optimizer.zero_grad()
             terms.total.backward()
             optimizer.step()
-            right = (logits.detach().argmax(1) == labels).sum()
+            right = (logits.detach().float().argmax(1) == labels).sum()
             pending.append(torch.stack([terms.soft, terms.hard, terms.total, right]).detach())
             state.step += 1
 
