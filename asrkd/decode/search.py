@@ -27,7 +27,7 @@ from asrkd.experiment import read_json, read_jsonl, write_json, write_jsonl
 from asrkd.progress import track
 
 WIDER = (1.0, 1.5, 2.25)  # beams tried in turn on an utterance without a surviving path
-UTTERANCES_A_BLOCK = 50  # lattices that are searched for best paths together
+UTTERANCES_A_BLOCK = 10  # lattices that are searched for best paths together
 
 
 class Beam(NamedTuple):
