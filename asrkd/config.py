@@ -117,12 +117,12 @@ class DecodeConfig:
     """Stages 8 and 9. Every system is decoded with the same graph, beam and prior."""
 
     acoustic_scale: float = 0.12  # of the log-likelihoods in the search
-    search_beam: float = 12.0
+    search_beam: float = 11.0
     lattice_beam: float = 6.0
     min_active: int = 30
-    max_active: int = 4000
-    lm_scales: list[float] = field(default_factory=lambda: [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # on dev
-    insertion_penalties: list[float] = field(default_factory=lambda: [-1.0, -0.5, 0.0, 0.5, 1.0])  # on dev
+    max_active: int = 2000
+    lm_scales: list[float] = field(default_factory=lambda: [0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # tried on dev
+    insertion_penalties: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5])  # tried on dev
 
 
 @dataclass

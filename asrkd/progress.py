@@ -1,5 +1,7 @@
 """Progress of long work: a rich bar on a terminal, a plain line now and then elsewhere."""
 
+from __future__ import annotations  # the k2 interpreter may be Python 3.8
+
 import sys
 import time
 from collections.abc import Iterable, Iterator

@@ -18,10 +18,11 @@ from asrkd.align.prepare import load_labels
 from asrkd.config import Config, section
 from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.subsets import stratified_subset
+from asrkd.decode.prepare import TRAINED_BY, load_models
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, read_json, read_jsonl, write_json
 from asrkd.features.store import FrameStore
-from asrkd.models.dnn import AcousticModel, load_model
+from asrkd.models.dnn import AcousticModel
 from asrkd.parallel import parallel
 from asrkd.progress import track
 from asrkd.score.bootstrap import DRAWS
@@ -29,12 +30,10 @@ from asrkd.score.frames import FrameScores, frame_scores
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import WordErrors, read_word_errors, score_texts, write_word_errors
 from asrkd.systems import System, limited_name, systems
-from asrkd.train.device import choose_device
 from asrkd.train.forward import log_posteriors
 
 SCORED = ("dev", "test")
 TRAIN_UTTERANCES = 200  # that stand for the training data, where a system was trained on all of it
-TRAINED_BY = {"member": "stage 4", "ensemble": "stage 4", "student": "stage 6", "limited": "stage 7"}
 
 
 def score_systems(exp: Path, config: Config, force: bool = False) -> None:
@@ -151,11 +150,6 @@ def _count_system(exp: Path, config: Config, system: System, step: Step) -> None
         frames[split] = asdict(scores)
     write_json(step.folder / "frames.json", frames)
     step.finish(["frames.json", *map(words_name, SCORED)])
-
-
-def load_models(exp: Path, system: System, config: Config) -> list[AcousticModel]:
-    device = choose_device(config.run.device)
-    return [load_model(exp / "models" / name)[0].to(device) for name in system.models]
 
 
 def _train_utterances(store: FrameStore, system: System, config: Config) -> list[str]:

@@ -95,9 +95,8 @@ def train_model(
             positions = order[state.step]  # (B,)
             inputs, labels = (tensor.to(device, non_blocking=True) for tensor in train.batch(positions))
             soft_targets = targets.gather(positions).to(device) if targets is not None else None
-            if (
-                model_config.dropout > 0
-            ):  # its noise follows from seed, epoch and step, so that a resumed run repeats it
+            if model_config.dropout > 0:
+                # Its noise follows from seed, epoch and step, so that a resumed run repeats it.
                 torch.manual_seed(_seed(seed, state.epoch, state.step))
             with autocast(device, config.precision):
                 logits = model(inputs.float())  # (B, C)
@@ -143,9 +142,8 @@ def train_model(
             training = {"seed": seed, "hard_weight": loss.hard_weight, "temperature": loss.temperature}
             result = {key: curve[key] for key in ("epoch", "dev_accuracy", "dev_cross_entropy")}
             save_model(folder, model, {**card, **training, "train": asdict(config), **result})
-        if (
-            gain < config.halve_below or state.halvings > 0
-        ):  # once begun, each epoch halves: Kaldi's and QuickNet's newbob
+        # Once begun, each epoch halves: Kaldi's and QuickNet's newbob.
+        if gain < config.halve_below or state.halvings > 0:
             state.learning_rate /= 2
             state.halvings += 1
         state.epoch += 1
