@@ -1,7 +1,10 @@
 """Independent jobs through joblib: one machine (loky), Ray or Dask."""
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from asrkd.config import RunConfig
@@ -9,6 +12,7 @@ from asrkd.errors import UserError
 from asrkd.progress import track
 
 Result = TypeVar("Result")
+SECONDS_BETWEEN_LOOKS = 0.2  # of a worker, whether its caller is still there
 
 
 def cores() -> int:
@@ -38,8 +42,29 @@ def parallel(
     _register(run.engine)
     with joblib.parallel_config(backend=run.engine, n_jobs=workers):
         pool = joblib.Parallel(return_as="generator", pre_dispatch="all", batch_size=1)
-        results: Iterator[Result] = pool(joblib.delayed(_with_threads)(1, function, job) for job in jobs)
+        results: Iterator[Result] = pool(joblib.delayed(_in_worker)(os.getpid(), function, job) for job in jobs)
         return list(track(results, what=what, total=len(jobs), unit=unit))
+
+
+def _in_worker(caller: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
+    if os.getppid() == caller:
+        _die_with(caller)
+    return _with_threads(1, function, job)
+
+
+@cache
+def _die_with(caller: int) -> None:
+    """End this worker soon after its caller is gone.
+
+    A worker that outlives a killed call would go on writing into folders that the next call resumes.
+    """
+
+    def watch() -> None:
+        while os.getppid() == caller:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _with_threads(threads: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:

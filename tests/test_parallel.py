@@ -1,7 +1,11 @@
 """Parallel jobs and their progress."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +47,43 @@ def test_an_engine_that_is_not_installed_names_its_package(monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "ray.util.joblib", None)
     with pytest.raises(UserError, match="pip install ray"):
         parallel(square, [(1,), (2,)], RunConfig(jobs=2, engine="ray"), what="squares")
+
+
+ORPHANS = """
+import os, sys, time
+from asrkd.config import RunConfig
+from asrkd.parallel import parallel
+
+def work(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+
+parallel(work, [(path,) for path in sys.argv[1:]], RunConfig(jobs=2), what="work")
+"""
+
+
+def test_workers_do_not_outlive_a_killed_call(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    with subprocess.Popen([sys.executable, "-c", ORPHANS, *map(str, files)], stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: all(file.exists() and file.read_text() for file in files))
+        process.kill()
+    workers = [int(file.read_text()) for file in files]
+    wait_for(lambda: not any(alive(worker) for worker in workers))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 50
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    """Running, not only waiting to be reaped."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_progress_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
