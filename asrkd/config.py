@@ -100,6 +100,8 @@ class DistillConfig:
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
+    dropout: float = 0.0  # of the students, in place of model.dropout: soft targets regularise already
+    halve_below: float = 0.5  # of the students, in place of train.halve_below: they overfit less and train longer
     top_k: int = 50
     seed: int = 101
 

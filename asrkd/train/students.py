@@ -1,5 +1,6 @@
 """Stage 6: a student of the members' shape for every temperature."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from asrkd.config import Config
@@ -18,7 +19,12 @@ def train_students(exp: Path, config: Config, force: bool = False) -> None:
         Training(student_name(temperature), config.distill.seed, config.distill.hard_weight, temperature)
         for temperature in config.distill.temperatures
     ]
-    train_models(exp, config, students, "stage 6", force)
+    own = replace(
+        config,
+        model=replace(config.model, dropout=config.distill.dropout),
+        train=replace(config.train, halve_below=config.distill.halve_below),
+    )
+    train_models(exp, own, students, "stage 6", force)
     for student in students:
         card = read_json(exp / "models" / student.name / "card.json")
         print(f"{student.name}: dev frame accuracy {card['dev_accuracy']:.2f} %", flush=True)
