@@ -68,10 +68,11 @@ def kill_during(exp: Path, step: str, seconds: float) -> None:
 
 
 def identities(exp: Path) -> dict[str, str]:
-    """Of everything that the experiment made, by folder; but for the report, which tells how long things took."""
+    """Of everything that stages 0 to 10 made, by folder; but for the report, which tells how long things took."""
     stamps = {str(path.parent.relative_to(exp)): read_json(path) for path in exp.rglob("stamp.json")}
     assert all(stamp["state"] == "finished" for stamp in stamps.values())
-    return {folder: stamp["identity"] for folder, stamp in stamps.items() if folder != "report"}
+    others = ("report", "evaluate")
+    return {folder: stamp["identity"] for folder, stamp in stamps.items() if not folder.startswith(others)}
 
 
 @pytest.fixture(scope="module")
