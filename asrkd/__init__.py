@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asrkd.distill.ensemble import ensemble_posteriors as ensemble_posteriors
+    from asrkd.distill.loss import NO_LABEL as NO_LABEL
     from asrkd.distill.loss import DistillationLoss as DistillationLoss
     from asrkd.distill.loss import soft_cross_entropy as soft_cross_entropy
     from asrkd.distill.store import SoftTargetStore as SoftTargetStore
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "NO_LABEL": "asrkd.distill.loss",
     "DistillationLoss": "asrkd.distill.loss",
     "SoftTargetStore": "asrkd.distill.store",
     "SoftTargets": "asrkd.distill.targets",
@@ -23,6 +25,7 @@ _HOME = {
     "soft_cross_entropy": "asrkd.distill.loss",
 }
 __all__ = [
+    "NO_LABEL",
     "DistillationLoss",
     "SoftTargetStore",
     "SoftTargets",

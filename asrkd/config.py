@@ -100,9 +100,10 @@ class DistillConfig:
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
-    dropout: float = 0.0  # of the students, in place of model.dropout: soft targets regularise already
-    halve_below: float = 0.5  # of the students, in place of train.halve_below: they overfit less and train longer
-    top_k: int = 50
+    dropout: float = 0.1  # of the students, in place of model.dropout
+    halve_below: float = 0.2  # of the students, in place of train.halve_below: they overfit less and train longer
+    top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each
+    tail: str = "even"  # what the loss takes the other pdfs for: even, lump or drop; see docs/soft-targets.md
     seed: int = 101
 
 
@@ -129,7 +130,8 @@ class DecodeConfig:
 
 @dataclass
 class RunConfig:
-    """Where the work runs. No result depends on it."""
+    """Where the work runs. No result depends on it, but for the last bits of a net that is the only one of its stage
+    and is trained on several threads, or on a GPU."""
 
     jobs: int = 0  # parallel one-thread jobs; 0 is one a core
     engine: str = "loky"  # loky, ray or dask
@@ -197,6 +199,23 @@ def validate(config: Config) -> None:
     expect(bool(c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "at least one")
     expect(min(c.distill.temperatures, default=1) > 0, "distill.temperatures", c.distill.temperatures, "above 0")
     expect(all(0 < s < 1 for s in c.limited.shares), "limited.shares", c.limited.shares, "above 0 and below 1")
+    expect(2 <= c.lang.lm_order <= 6, "lang.lm_order", c.lang.lm_order, "2 to 6")
+    expect(c.align.monophone_passes >= 4, "align.monophone_passes", c.align.monophone_passes, "at least 4")
+    expect(c.align.tied_passes >= 3, "align.tied_passes", c.align.tied_passes, "at least 3")
+    expect(0 <= c.model.dropout <= 0.9, "model.dropout", c.model.dropout, "0 to 0.9")
+    expect(0 <= c.distill.dropout <= 0.9, "distill.dropout", c.distill.dropout, "0 to 0.9")
+    expect(c.distill.tail in ("lump", "even", "drop"), "distill.tail", c.distill.tail, "lump, even or drop")
+    expect(c.distill.top_k >= 0, "distill.top_k", c.distill.top_k, "0 (all pdfs) or more")
+    expect(c.train.batch_size >= 1, "train.batch_size", c.train.batch_size, "at least 1")
+    expect(c.train.max_epochs >= 1, "train.max_epochs", c.train.max_epochs, "at least 1")
+    expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
+    expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
+    expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
+    expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
+    expect(bool(c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "at least one")
+    expect(
+        bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
+    )
     expect(len(c.lang.lm_prune) <= c.lang.lm_order, "lang.lm_prune", c.lang.lm_prune, "at most lm_order counts")
     expect(c.features.dtype in ("float16", "float32"), "features.dtype", c.features.dtype, "float16 or float32")
     expect(

@@ -49,8 +49,8 @@ def test_wrong_override(override: str, message: str) -> None:
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:
-    with pytest.raises(UserError, match=r"ensemble\.members=0.*run\.jobs=-1"):
-        load_config(overrides=["ensemble.members=0", "run.jobs=-1"])
+    with pytest.raises(UserError, match=r"ensemble\.members=0.*lm_order=9.*run\.jobs=-1"):
+        load_config(overrides=["ensemble.members=0", "lang.lm_order=9", "run.jobs=-1"])
 
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from asrkd.distill.loss import _check_temperature, _upcast
+from asrkd.distill.checks import check_temperature, upcast
 
 
 def ensemble_posteriors(
@@ -17,13 +17,13 @@ def ensemble_posteriors(
     mean: "arithmetic", or "geometric" (renormalised; the softmax of the mean logits).
     Raises ValueError for an empty ensemble, members of different shapes, another `mean` or a temperature not above 0.
     """
-    _check_temperature(temperature)
+    check_temperature(temperature)
     if mean not in ("arithmetic", "geometric"):
         raise ValueError(f"expected mean to be arithmetic or geometric, found {mean}")
     total: Tensor | None = None
     count = 0
     for member in logits:
-        scaled = _upcast(member) / temperature
+        scaled = upcast(member) / temperature
         term = scaled.softmax(-1) if mean == "arithmetic" else scaled.log_softmax(-1)
         if total is not None and term.shape != total.shape:
             raise ValueError(f"expected logits of shape {tuple(total.shape)}, found {tuple(term.shape)}")

@@ -1,126 +1,58 @@
-"""Soft targets on disk: of each frame the k most probable pdfs, and the mass of the others together.
+"""Soft targets on disk: for each frame the teacher's distribution at one temperature, in one of two forms.
 
-A store is a folder, made for one temperature over one set of utterances.
+A store is a folder. Its `card.json` is
 
-`card.json`
-    {"format": "asrkd soft targets 1", "temperature", "num_pdfs" (C), "top_k" (k), "label_set", "features",
-    "members"}: the last three are hashes of what the pdf ids, the frame numbers and the probabilities come from.
-`NAME.targets`
-    One shard: a record of 4 k + 4 bytes a frame, little-endian, nothing before or between.
-        bytes 0 to 2 k          k pdf ids, uint16, the most probable first
-        bytes 2 k to 4 k        their probabilities, float16
-        bytes 4 k to 4 k + 4    the tail, float32: 1 minus the probabilities as stored
-`NAME.jsonl`
-    Its utterances: {"id", "first", "frames", "row"} a line. Record `row + t` of the shard is frame t of the
-    utterance, and frame `first + t` of the FrameStore.
+    {"format": "asrkd soft targets 2", "temperature", "num_pdfs" (C), "top_k" (k; 0 is the dense form), "label_set",
+    "features", "members"}
 
-A shard is written to a temporary name; its `.jsonl` is renamed last and makes it part of the store. Processes that
-write at the same time each write shards of their own.
+of which the last three are hashes of what the pdf ids, the frame numbers and the probabilities come from. Every
+`NAME.targets` is a shard, laid out as asrkd/distill/shards.py says, with the records of asrkd/distill/records.py.
+Processes that write at the same time each write shards of their own.
 """
 
-import ctypes
 import os
 import re
-import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Self  # torch depends on it
 
+from asrkd.distill.records import record_bytes, unpack
+from asrkd.distill.shards import SUFFIX, Shard, open_shard, verify_shard
 from asrkd.distill.targets import SoftTargets
+from asrkd.distill.writer import SoftTargetWriter
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl, write_json, write_jsonl
+from asrkd.experiment import read_json, write_json
 
-FORMAT = "asrkd soft targets 1"
+FORMAT = "asrkd soft targets 2"
 CARD = "card.json"
-
-
-class SoftTargetWriter:
-    """Writes one shard. As a context manager it keeps the shard when the block ends without an error, else drops it."""
-
-    def __init__(self, path: Path, num_pdfs: int, top_k: int, shard: str) -> None:
-        self.path = path
-        self.num_pdfs = num_pdfs
-        self.top_k = top_k
-        self.shard = shard
-        self._rows: list[dict[str, Any]] = []
-        self._ids: set[str] = set()
-        self._records = 0
-        self._next_first = 0
-        self._temporary = path / f".{shard}.targets.{os.getpid()}.tmp"
-        self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 (close() and drop() close it)
-
-    def add(self, utterance_id: str, probs: Tensor, first: int | None = None) -> None:
-        """Keep the top k of an utterance's probabilities (T, C).
-
-        first: the position of its first frame in the FrameStore; None continues where this writer's last utterance
-        ended. Raises ValueError for another shape, probabilities that are negative, NaN or do not sum to 1 (within 1
-        %), and an utterance that was added before.
-        """
-        if probs.ndim != 2 or probs.shape[1] != self.num_pdfs or len(probs) == 0:
-            raise ValueError(f"{utterance_id}: expected (T > 0, {self.num_pdfs}), found {tuple(probs.shape)}")
-        if utterance_id in self._ids:
-            raise ValueError(f"{utterance_id}: expected each utterance once, found it a second time")
-        probs = probs.detach().float().cpu()
-        lowest, wrong = float(probs.min()), float((probs.sum(1) - 1).abs().max())
-        if not (lowest >= 0 and wrong < 0.01):
-            raise ValueError(f"{utterance_id}: expected probabilities, found {lowest} and a sum that is off by {wrong}")
-        self._file.write(_as_bytes(_pack(probs, self.top_k)))
-        first = self._next_first if first is None else first
-        self._rows.append({"id": utterance_id, "first": first, "frames": len(probs), "row": self._records})
-        self._ids.add(utterance_id)
-        self._records += len(probs)
-        self._next_first = first + len(probs)
-
-    def close(self) -> None:
-        """Make the shard part of the store; an empty one is dropped."""
-        if not self._rows:
-            self.drop()
-            return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._temporary, self.path / f"{self.shard}.targets")
-        write_jsonl(self.path / f"{self.shard}.jsonl", self._rows)
-
-    def drop(self) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.drop()
+KEYS = {"temperature", "num_pdfs", "top_k", "label_set", "features", "members"}
 
 
 class SoftTargetStore:
     """Reads what the writers kept. The shards are memory-mapped; only the table of utterances is in memory."""
 
-    def __init__(self, path: Path, card: dict[str, Any], rows: list[dict[str, Any]], shards: list[Tensor]) -> None:
-        rows = sorted(rows, key=lambda row: int(row["first"]))
+    def __init__(self, path: Path, card: dict[str, Any], shards: list[Shard]) -> None:
         self.path = path
         self.card = card
         self.temperature = float(card["temperature"])
         self.num_pdfs = int(card["num_pdfs"])
         self.top_k = int(card["top_k"])
-        self.ids: list[str] = [str(row["id"]) for row in rows]
+        self.shards = shards
+        none = torch.zeros(0, dtype=torch.int64)
+        first = torch.cat([none, *(shard.first for shard in shards)])  # (U,)
+        count = torch.cat([none, *(shard.frames for shard in shards)])
+        row = torch.cat([none, *(shard.frames.cumsum(0) - shard.frames for shard in shards)])
+        number = torch.cat([none, *(torch.full((len(shard.ids),), s) for s, shard in enumerate(shards))])
+        names = [name for shard in shards for name in shard.ids]
+        order = first.argsort(stable=True)
+        self.ids: list[str] = [names[u] for u in order.tolist()]
         self.index = {name: u for u, name in enumerate(self.ids)}
-        self._shards = shards  # each (records, 4 k + 4) uint8
-        self._first = torch.tensor([row["first"] for row in rows], dtype=torch.int64)  # (U,)
-        self._count = torch.tensor([row["frames"] for row in rows], dtype=torch.int64)
-        self._row = torch.tensor([row["row"] for row in rows], dtype=torch.int64)
-        self._shard = torch.tensor([row["shard"] for row in rows], dtype=torch.int64)
-        if len(self.index) != len(rows):
+        self._first, self._count, self._row, self._shard = (t[order] for t in (first, count, row, number))
+        if len(self.index) != len(names):
             raise UserError(f"{path}: an utterance is in it twice; delete {path} and make the soft targets again")
         self._overlap = bool((self._first[1:] < (self._first + self._count)[:-1]).any())
 
@@ -136,16 +68,17 @@ class SoftTargetStore:
         members: Sequence[str],
         shard: str | None = None,
     ) -> SoftTargetWriter:
-        """Begin a store, or join one that was begun with the same arguments, and write one shard of it.
+        """Begin a store, or go on with one that was begun with the same arguments.
 
+        top_k: how many pdfs of a frame are kept; 0 keeps all of them, in 8 bits each.
         label_set, features, members: hashes that say what pdf ids, frame numbers and probabilities come from.
-        shard: its name, by default one that no other process takes; an older shard of that name is replaced.
+        shard: the name of the writer's shards, by default one that no other process takes.
         Raises ValueError for arguments out of range, UserError when the folder is a store made from something else.
         """
         if not temperature > 0:
             raise ValueError(f"expected a temperature above 0, found {temperature}")
-        if not 1 <= top_k <= num_pdfs <= 65536:
-            raise ValueError(f"expected 1 <= top_k <= num_pdfs <= 65536, found top_k={top_k}, num_pdfs={num_pdfs}")
+        if not 0 <= top_k <= num_pdfs <= 65536 or num_pdfs == 0:
+            raise ValueError(f"expected 0 <= top_k <= num_pdfs <= 65536, found top_k={top_k}, num_pdfs={num_pdfs}")
         path = Path(path)
         shard = f"{os.getpid()}-{os.urandom(4).hex()}" if shard is None else shard
         if not re.fullmatch(r"[\w-]+", shard):
@@ -163,7 +96,7 @@ class SoftTargetStore:
             _refuse_difference(path, read_json(path / CARD), card)
         else:
             write_json(path / CARD, card)  # two processes that come here at once write the same
-        return SoftTargetWriter(path, num_pdfs, top_k, shard)
+        return SoftTargetWriter(path, num_pdfs, top_k, zlib.crc32((path / CARD).read_bytes()), shard)
 
     @staticmethod
     def open(
@@ -172,36 +105,31 @@ class SoftTargetStore:
         label_set: str | None = None,
         features: str | None = None,
         frames: Mapping[str, int] | None = None,
+        verify: bool = False,
     ) -> "SoftTargetStore":
         """Map a store for reading.
 
         label_set, features: the hashes that it must have been made from. frames: the frame counts of the utterances
         that are to be looked up; each must be in the store, with as many frames. None checks nothing.
+        verify: read every record to find those that were altered; without it a shard that was cut short, or whose
+        table was altered, is found all the same.
         Raises UserError when the store is missing or damaged, or differs; the message says in what.
         """
         path = Path(path)
         card = read_json(path / CARD)
-        if not isinstance(card, dict) or card.get("format") != FORMAT:
-            raise UserError(f"{path / CARD}: expected the card of a soft-target store, {FORMAT!r}")
+        if not isinstance(card, dict) or card.get("format") != FORMAT or not card.keys() >= KEYS:
+            raise UserError(
+                f"{path / CARD}: expected the card of a soft-target store, {FORMAT!r}; "
+                f"delete {path} and make the soft targets again (stage 5)"
+            )
         wanted = {"label_set": label_set, "features": features}
         _refuse_difference(path, card, {key: value for key, value in wanted.items() if value is not None})
-        width = 4 * int(card["top_k"]) + 4
-        rows: list[dict[str, Any]] = []
-        shards: list[Tensor] = []
-        for table in sorted(path.glob("*.jsonl")):
-            own = read_jsonl(table)
-            records = sum(row["frames"] for row in own)
-            data = table.with_suffix(".targets")
-            size = data.stat().st_size if data.exists() else 0
-            if size != records * width or records == 0:
-                raise UserError(
-                    f"{data}: expected {records * width} bytes ({records} frames of {width}), found {size}; "
-                    f"delete {path} and make the soft targets again"
-                )
-            rows += [{**row, "shard": len(shards)} for row in own]
-            mapped = torch.from_file(str(data), shared=False, size=size, dtype=torch.uint8)
-            shards.append(mapped.view(records, width))
-        store = SoftTargetStore(path, card, rows, shards)
+        width, crc = record_bytes(card["num_pdfs"], card["top_k"]), zlib.crc32((path / CARD).read_bytes())
+        shards = [open_shard(file, width, crc) for file in sorted(path.glob(f"*{SUFFIX}"))]
+        if verify:
+            for shard in shards:
+                verify_shard(shard)
+        store = SoftTargetStore(path, card, shards)
         for name, count in (frames or {}).items():
             if store.frames_of(name) != count:
                 raise UserError(f"{path}: expected {count} frames of {name}, found {store.frames_of(name)}")
@@ -211,24 +139,35 @@ class SoftTargetStore:
         """Utterances."""
         return len(self.ids)
 
+    def __contains__(self, utterance_id: str) -> bool:
+        return utterance_id in self.index
+
     def frames_of(self, utterance_id: str) -> int:
         return int(self._count[self._find(utterance_id)])
 
-    def __getitem__(self, utterance_id: str) -> SoftTargets:
-        """The targets of one utterance: ids and probs (T, k), tail (T,). Raises UserError when it is not in the
-        store."""
+    def first_of(self, utterance_id: str) -> int:
+        """The position of its first frame in the FrameStore."""
+        return int(self._first[self._find(utterance_id)])
+
+    def __getitem__(self, utterance_id: str) -> SoftTargets | Tensor:
+        """The targets of one utterance: ids and probs (T, k), tail (T,), or of a dense store (T, C).
+
+        Raises UserError when it is not in the store.
+        """
         u = self._find(utterance_id)
         row, count = int(self._row[u]), int(self._count[u])
-        return _unpack(self._shards[int(self._shard[u])][row : row + count], self.top_k)
+        return unpack(self.shards[int(self._shard[u])].records[row : row + count], self.top_k)
 
-    def gather(self, frame_index: Tensor) -> SoftTargets:
+    def gather(self, frame_index: Tensor) -> SoftTargets | Tensor:
         """The targets of frames anywhere in the store, by their positions in the FrameStore.
 
-        frame_index: (B,) int64. Returns ids (B, k) int64, probs (B, k) float32 and tail (B,) float32.
-        Raises UserError for a frame that the store does not have.
+        frame_index: (B,) int64. Returns ids (B, k) int64, probs (B, k) float32 and tail (B,) float32, or of a dense
+        store (B, C) float32. Raises UserError for a frame that the store does not have.
         """
         if self._overlap:
             raise UserError(f"{self.path}: utterances overlap; shards of several writers need add(..., first=)")
+        if not self.ids:
+            raise UserError(f"{self.path}: no soft targets in it; make them again (stage 5)")
         frame_index = frame_index.cpu()
         u = torch.searchsorted(self._first, frame_index, right=True) - 1  # (B,)
         within = frame_index - self._first[u]
@@ -237,47 +176,22 @@ class SoftTargetStore:
             raise UserError(f"{self.path}: no soft targets for frame {int(frame_index[outside][0])} of the features")
         shard, row = self._shard[u], self._row[u] + within
         order = shard.argsort(stable=True)
-        taken = shard.bincount(minlength=len(self._shards)).tolist()
-        records = torch.empty(len(u), self._shards[0].shape[1], dtype=torch.uint8)
-        records[order] = torch.cat(
-            [
-                self._shards[s].index_select(0, rows)
-                for s, rows in enumerate(row[order].split_with_sizes(taken))
-                if len(rows)
-            ]
-        )
-        return _unpack(records, self.top_k)
+        taken = shard.bincount(minlength=len(self.shards)).tolist()
+        records = torch.empty(len(u), record_bytes(self.num_pdfs, self.top_k), dtype=torch.uint8)
+        if len(u):
+            records[order] = torch.cat(
+                [
+                    self.shards[s].records.index_select(0, rows)
+                    for s, rows in enumerate(row[order].split_with_sizes(taken))
+                    if len(rows)
+                ]
+            )
+        return unpack(records, self.top_k)
 
     def _find(self, utterance_id: str) -> int:
         if utterance_id not in self.index:
             raise UserError(f"{self.path}: no soft targets for utterance {utterance_id}")
         return self.index[utterance_id]
-
-
-def _pack(probs: Tensor, top_k: int) -> Tensor:
-    """(T, C) -> (T, 4 k + 4) uint8."""
-    kept, ids = probs.topk(top_k)  # (T, k)
-    kept = kept.half()
-    tail = (1 - kept.float().sum(1, keepdim=True)).clamp(min=0)  # (T, 1)
-    # To int16 first: uint16 has few operations. The cast keeps the low 16 bits.
-    return torch.cat([ids.to(torch.int16).view(torch.uint8), kept.view(torch.uint8), tail.view(torch.uint8)], 1)
-
-
-def _unpack(records: Tensor, top_k: int) -> SoftTargets:
-    """(B, 4 k + 4) uint8 -> ids int64, probs and tail float32."""
-    ids, probs, tail = records.split_with_sizes([2 * top_k, 2 * top_k, 4], 1)
-    return SoftTargets(
-        ids.contiguous().view(torch.uint16).long(),
-        probs.contiguous().view(torch.float16).float(),
-        tail.contiguous().view(torch.float32).squeeze(1),
-    )
-
-
-def _as_bytes(records: Tensor) -> bytes:
-    """Without numpy, which need not be installed."""
-    if sys.byteorder != "little":
-        raise UserError("soft targets are stored little-endian; this machine is not")
-    return ctypes.string_at(records.data_ptr(), records.numel())
 
 
 def _refuse_difference(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

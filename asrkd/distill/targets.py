@@ -5,13 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+TAILS = ("even", "drop", "lump")
+Tail = str | Tensor
+
 
 class SoftTargets(NamedTuple):
-    """For each frame the k most probable pdfs of the teacher, and the mass of all the others together.
-
-    The loss takes the tail as spread evenly over the pdfs that are not named. So it needs no more than the sum of the
-    student's logits, the targets stay a distribution, and no pdf is claimed to be impossible.
-    """
+    """For each frame the k most probable pdfs of the teacher, and the mass of all the others together."""
 
     ids: Tensor  # (..., k) integers, no pdf twice in a frame
     probs: Tensor  # (..., k)
@@ -21,7 +20,8 @@ class SoftTargets(NamedTuple):
         return SoftTargets(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def dense(self, num_pdfs: int) -> Tensor:
-        """The distribution that the loss sees: (..., num_pdfs) of the dtype of `probs`, float32 when that is half."""
+        """The distribution that the loss sees with an even tail: (..., num_pdfs) of the dtype of `probs`, float32 when
+        that is half."""
         k = self.ids.shape[-1]
         if k > num_pdfs:
             raise ValueError(f"expected at most {num_pdfs} pdfs a frame, found ids of shape {tuple(self.ids.shape)}")
@@ -29,3 +29,10 @@ class SoftTargets(NamedTuple):
         share = self.tail.to(dtype).unsqueeze(-1) / max(num_pdfs - k, 1)  # (..., 1)
         spread = share.expand(*share.shape[:-1], num_pdfs) if k < num_pdfs else share.new_zeros(*share.shape[:-1], k)
         return spread.scatter(-1, self.ids.long(), self.probs.to(dtype))  # (..., num_pdfs)
+
+
+def check_tail(tail: Tail) -> None:
+    if isinstance(tail, str) and tail not in TAILS:
+        raise ValueError(f"expected tail to be {', '.join(TAILS)} or a tensor (C,), found {tail}")
+    if isinstance(tail, Tensor) and tail.ndim != 1:
+        raise ValueError(f"expected tail to be a tensor (C,), found one of shape {tuple(tail.shape)}")

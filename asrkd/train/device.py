@@ -1,9 +1,11 @@
 """Where a net is computed, and in which precision."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 
+from asrkd.config import RunConfig
 from asrkd.errors import UserError
 
 
@@ -14,6 +16,11 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def one_net_at_a_time(run: RunConfig) -> RunConfig:
+    """For jobs that compute nets: a GPU is filled by one of them."""
+    return replace(run, jobs=1) if choose_device(run.device).type == "cuda" else run
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ from asrkd.distill.store import SoftTargetStore
 from asrkd.experiment import Step, identity, read_json
 from asrkd.parallel import parallel
 from asrkd.train.data import FrameData
-from asrkd.train.device import choose_device
+from asrkd.train.device import choose_device, one_net_at_a_time
 from asrkd.train.loop import train_model
 
 OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times, which differ from run to run
@@ -46,11 +46,13 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
     for training in trainings:
         targets = targets_name(training.temperature)
         soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
+        tail = section(config, "distill.tail") if soft else {}
         step = Step(
             exp / "models" / training.name,
             made_by=made_by,
             config={
                 **section(config, "model", "train"),
+                **tail,
                 "seed": training.seed,
                 "hard_weight": training.hard_weight,
                 "temperature": training.temperature,
@@ -62,7 +64,8 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
         if step.begin():
             jobs.append((exp, config, training, step))
     if jobs:
-        parallel(_train, jobs, config.run, what=made_by, unit="models")
+        # Threads decide the last bit of a sum: a model of several is trained on one, also when it is the last to train.
+        parallel(_train, jobs, one_net_at_a_time(config.run), what=made_by, unit="models", lone=len(trainings) == 1)
 
 
 def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
@@ -78,12 +81,13 @@ def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
             label_set=label_set["hash"],
             features=step.inputs["features/train"],
             frames=counts,
+            verify=True,
         )
     train_model(
         step.folder,
         train,
         dev,
-        DistillationLoss(training.temperature, training.hard_weight),
+        DistillationLoss(training.temperature, training.hard_weight, config.distill.tail),
         targets,
         num_pdfs=label_set["num_pdfs"],
         model_config=config.model,

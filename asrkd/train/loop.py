@@ -233,7 +233,9 @@ def _save_checkpoint(path: Path, model: AcousticModel, optimizer: torch.optim.SG
     tensors = {}
     for name, weight in model.named_parameters():
         tensors[f"weight.{name}"] = weight.detach().cpu()
-        tensors[f"momentum.{name}"] = optimizer.state[weight]["momentum_buffer"].cpu()
+        momentum = optimizer.state[weight].get("momentum_buffer")
+        if momentum is not None:  # train.momentum=0 has none
+            tensors[f"momentum.{name}"] = momentum.cpu()
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"state": json.dumps(asdict(state))})
 
@@ -246,7 +248,8 @@ def _load_checkpoint(path: Path, model: AcousticModel, optimizer: torch.optim.SG
         with safe_open(path, "pt") as file, torch.no_grad():
             for name, weight in model.named_parameters():
                 weight.copy_(file.get_tensor(f"weight.{name}"))
-                optimizer.state[weight]["momentum_buffer"] = file.get_tensor(f"momentum.{name}").to(weight.device)
+                if f"momentum.{name}" in file.keys():  # noqa: SIM118 (a safetensors file, not a mapping)
+                    optimizer.state[weight]["momentum_buffer"] = file.get_tensor(f"momentum.{name}").to(weight.device)
             state = State(**json.loads(file.metadata()["state"]))
     except SafetensorError as error:
         raise UserError(f"{path}: damaged ({error}); delete {path.parent} to train the model again") from None

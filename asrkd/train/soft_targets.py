@@ -1,5 +1,6 @@
 """Stage 5: what the ensemble makes of the training frames, at every temperature asked for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
 from asrkd.parallel import parallel
 from asrkd.systems import member_names
-from asrkd.train.device import choose_device
+from asrkd.train.device import choose_device, one_net_at_a_time
 from asrkd.train.forward import posteriors
 from asrkd.train.jobs import targets_name
 
-SHARD_FRAMES = 50_000  # a job's share; it does not depend on the number of jobs
+# A job's share, which does not depend on the number of jobs. More shards than that would slow the gathering of frames.
+SHARD_FRAMES = 50_000
+MAX_SHARDS = 64
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,23 @@ def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
         return
     folders = {temperature: step.folder for temperature, step in pending.items()}
     jobs = [(exp, config, shard, folders, members, features) for shard in _shards(exp / "features" / "train")]
-    parallel(_write_shard, jobs, config.run, what="soft targets", unit="shards")
+    parallel(_write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
     for temperature, step in pending.items():
         store = SoftTargetStore.open(step.folder)
         step.finish(file.name for file in step.folder.iterdir() if file.name != "stamp.json")
         print(
             f"T = {temperature:g}: soft targets of {len(store)} utterances by {len(members)} members, "
-            f"the {store.top_k} most probable of {store.num_pdfs} pdfs in each frame",
+            f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",
             flush=True,
         )
 
 
 def _shards(features: Path) -> list[Shard]:
     store = FrameStore.open(features)
+    share = max(SHARD_FRAMES, math.ceil(len(store.frames) / MAX_SHARDS))
     groups: dict[int, list[str]] = {}
     for name, first in zip(store.ids, store.first.tolist(), strict=True):
-        groups.setdefault(first // SHARD_FRAMES, []).append(name)
+        groups.setdefault(first // share, []).append(name)
     return [Shard(f"{number:05d}", names) for number, names in enumerate(groups.values())]
 
 
@@ -73,13 +77,7 @@ def _write_shard(
     members: Mapping[str, str],
     features: str,
 ) -> None:
-    missing = {t: folder for t, folder in folders.items() if not (folder / f"{shard.name}.jsonl").exists()}
-    if not missing:  # written before a call was killed
-        return
     label_set = read_json(exp / "align" / "label_set.json")
-    device = choose_device(config.run.device)
-    models = [load_model(exp / name)[0].to(device) for name in members]
-    store = FrameStore.open(exp / "features" / "train")
     writers = {
         temperature: SoftTargetStore.create(
             folder,
@@ -91,10 +89,18 @@ def _write_shard(
             members=list(members.values()),
             shard=shard.name,
         )
-        for temperature, folder in missing.items()
+        for temperature, folder in folders.items()
     }
-    for name, means in posteriors(models, store, shard.utterances, list(missing), config.train.precision):
+    # The rest was written before a call was killed.
+    missing = [name for name in shard.utterances if any(name not in writer for writer in writers.values())]
+    if not missing:
+        return
+    device = choose_device(config.run.device)
+    models = [load_model(exp / name)[0].to(device) for name in members]
+    store = FrameStore.open(exp / "features" / "train")
+    for name, means in posteriors(models, store, missing, list(folders), config.train.precision):
         for writer, mean in zip(writers.values(), means, strict=True):
-            writer.add(name, mean, first=int(store.first[store.index[name]]))
+            if name not in writer:
+                writer.add(name, mean, first=int(store.first[store.index[name]]))
     for writer in writers.values():
         writer.close()

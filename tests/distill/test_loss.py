@@ -1,11 +1,14 @@
 """The loss against closed forms, torch's own cross-entropy and finite differences."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from asrkd import DistillationLoss, SoftTargets, ensemble_posteriors, soft_cross_entropy
+from asrkd.distill.loss import NO_LABEL
 
 C = 7
 
@@ -58,7 +61,8 @@ def test_top_k_is_the_dense_loss_of_the_same_distribution() -> None:
             for i, q in zip(targets.ids[a, b].tolist(), targets.probs[a, b].tolist(), strict=True):
                 dense[a, b, i] = q
         torch.testing.assert_close(targets.dense(C), dense)
-        torch.testing.assert_close(soft_cross_entropy(z, targets, 2.0), soft_cross_entropy(z, dense, 2.0))
+        found = soft_cross_entropy(z, targets, 2.0, tail="even")
+        torch.testing.assert_close(found, soft_cross_entropy(z, dense, 2.0))
 
 
 def test_any_leading_shape() -> None:
@@ -73,6 +77,65 @@ def test_any_leading_shape() -> None:
         loss(z.transpose(0, 1), SoftTargets(*(t.transpose(0, 1) for t in top_k(p, C))), labels.T, mask.T), expected
     )
     torch.testing.assert_close(loss(z[0, 0], p[0, 0], labels[0, 0]), loss(z[:1, 0], p[:1, 0], labels[:1, 0]))
+
+
+@pytest.mark.parametrize("k", [1, 3, C - 1, C])
+@pytest.mark.parametrize("tail", ["even", "given", "drop", "lump"])
+def test_tails_written_out(tail: str, k: int) -> None:
+    z, p = logits(8), logits(8, seed=1).softmax(-1)
+    given = logits(1, seed=2).softmax(-1)[0]
+    targets = top_k(p, k)
+    found = soft_cross_entropy(z, targets, 2.0, tail=given if tail == "given" else tail)
+    for row in range(8):
+        log_q = [float(x) for x in (z[row] / 2).log_softmax(-1)]
+        ids, probs = targets.ids[row].tolist(), targets.probs[row].tolist()
+        others = [c for c in range(C) if c not in ids]
+        rest = 1 - sum(probs)
+        expected = -sum(q * log_q[c] for c, q in zip(ids, probs, strict=True))
+        if tail == "drop":
+            expected /= sum(probs)
+        elif others and tail == "lump":
+            expected -= rest * math.log(sum(math.exp(log_q[c]) for c in others))
+        elif others:
+            weights = [float(given[c]) if tail == "given" else 1.0 for c in others]
+            expected -= sum(rest * w / sum(weights) * log_q[c] for w, c in zip(weights, others, strict=True))
+        assert found[row].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("tail", ["even", "given", "drop", "lump"])
+def test_gradients_of_the_tails_against_finite_differences(tail: str) -> None:
+    z, targets = logits(2, 3).requires_grad_(), top_k(logits(2, 3, seed=1).softmax(-1), 3)
+    loss = DistillationLoss(3.0, 0.0, tail=torch.arange(1.0, C + 1).double() if tail == "given" else tail)
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), z)
+
+
+def test_a_given_tail_without_mass_outside_the_named_pdfs_stays_finite() -> None:
+    z = logits(5).float().requires_grad_()
+    targets = top_k(logits(5, seed=1).softmax(-1).float(), 2)
+    given = torch.zeros(C).scatter(0, targets.ids[0], 0.5)  # of the first frame: all that is named, and nothing else
+    found = soft_cross_entropy(z, targets, 2.0, tail=given)
+    found.sum().backward()
+    named = -(targets.probs[0] * (z[0] / 2).log_softmax(-1)[targets.ids[0]]).sum()
+    torch.testing.assert_close(found[0], named, atol=1e-3, rtol=0)
+    assert z.grad is not None and z.grad.abs().max() < 1
+
+
+@pytest.mark.parametrize("tail", ["even", "given", "drop", "lump"])
+def test_second_derivatives_against_finite_differences(tail: str) -> None:
+    z, targets = logits(2).requires_grad_(), top_k(logits(2, seed=1).softmax(-1), 3)
+    loss = DistillationLoss(3.0, 0.0, tail=torch.arange(1.0, C + 1).double() if tail == "given" else tail)
+    assert torch.autograd.gradgradcheck(lambda x: loss(x, targets), z)
+
+
+def test_frames_without_a_label_have_the_soft_term_alone() -> None:
+    z, p, labels = logits(6), logits(6, seed=1).softmax(-1), torch.arange(6)
+    mixed = torch.where(torch.arange(6) < 2, NO_LABEL, labels)
+    terms = DistillationLoss(2.0, 0.3).terms(z, p, mixed)
+    soft = DistillationLoss(2.0, 0.0)(z[:2], p[:2])
+    both = DistillationLoss(2.0, 0.3)(z[2:], p[2:], labels[2:])
+    torch.testing.assert_close(terms.total, (2 * soft + 4 * both) / 6)
+    torch.testing.assert_close(terms.hard, F.cross_entropy(z[2:], labels[2:]))
+    torch.testing.assert_close(DistillationLoss(2.0, 1.0)(z, None, mixed), F.cross_entropy(z, mixed))
 
 
 @pytest.mark.parametrize("k", [None, 3])
@@ -187,3 +250,35 @@ def test_mistakes_are_named() -> None:
     for weight in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="hard_weight"):
             DistillationLoss(2.0, weight)
+    with pytest.raises(ValueError, match="tail to be even, drop, lump or a tensor"):
+        DistillationLoss(2.0, 0.5, tail="uniform")
+    with pytest.raises(ValueError, match="tail of 7 pdfs to fit the logits, found 6"):
+        DistillationLoss(2.0, 0.5, tail=torch.ones(6))(z, top_k(p, 3), labels)
+
+
+def test_values_out_of_range_are_named() -> None:
+    z, p, labels = logits(4), logits(4).softmax(-1), torch.arange(4)
+    soft = top_k(p, 3)
+    cheap, full = DistillationLoss(2.0, 0.5), DistillationLoss(2.0, 0.5, validate=True)
+    with pytest.raises(ValueError, match=r"labels from 0 to 6, found 7"):
+        cheap(z, p, labels + 4)
+    with pytest.raises(ValueError, match=r"labels from 0 to 6, found -1"):
+        cheap(z, p, labels - 1)
+    with pytest.raises(ValueError, match=r"ids from 0 to 6, found 70"):
+        cheap(z, soft._replace(ids=torch.full((4, 3), 70)), labels)
+    with pytest.raises(ValueError, match=r"probs and tail .* found -0\.5 as the lowest"):
+        cheap(z, soft._replace(tail=torch.full((4,), -0.5)), labels)
+    with pytest.raises(ValueError, match=r"probs and tail .* as the sum"):
+        cheap(z, soft._replace(probs=2 * soft.probs), labels)
+    with pytest.raises(ValueError, match=r"no pdf twice in a frame, found ids \[2, 2, 2\]"):
+        full(z, soft._replace(ids=torch.full((4, 3), 2)), labels)
+    with pytest.raises(ValueError, match=r"targets of at least 0 .* found nan"):
+        full(z, p * torch.nan, labels)
+    with pytest.raises(ValueError, match=r"targets of at least 0 .* 2\.0 as the sum"):
+        full(z, 2 * p, labels)
+    torch.testing.assert_close(full(z, p, labels), cheap(z, p, labels))
+    # What is masked is not looked at.
+    mask = torch.tensor([True, True, False, False])
+    broken = SoftTargets(soft.ids.clone(), soft.probs.clone(), soft.tail.clone())
+    broken.ids[2:], broken.probs[2:] = 99, torch.nan
+    torch.testing.assert_close(full(z, broken, labels + 4 * ~mask, mask), full(z[:2], top_k(p[:2], 3), labels[:2]))

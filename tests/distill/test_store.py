@@ -1,7 +1,12 @@
 """The soft-target store: what goes in comes out, and what does not fit is refused."""
 
+import math
 import multiprocessing
+import shutil
 import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asrkd import SoftTargetStore
-from asrkd.distill.store import SoftTargetWriter
+from asrkd import SoftTargets, SoftTargetStore
+from asrkd.distill import writer as writer_module
+from asrkd.distill.writer import SoftTargetWriter
 from asrkd.errors import UserError
 
 C = 11
@@ -34,6 +40,16 @@ def create(path: Path, top_k: int = 3, shard: str | None = None, temperature: fl
     )
 
 
+def named(targets: SoftTargets | Tensor) -> SoftTargets:
+    assert isinstance(targets, SoftTargets)
+    return targets
+
+
+def dense(targets: SoftTargets | Tensor) -> Tensor:
+    assert isinstance(targets, Tensor)
+    return targets
+
+
 @settings(max_examples=15, deadline=None)
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=8), top_k=st.integers(1, C), data=st.data())
 def test_round_trip(
@@ -52,7 +68,7 @@ def test_round_trip(
     store = SoftTargetStore.open(path, label_set="labels", features="features", frames=frames_of)
     assert sorted(store.ids) == sorted(probs)
     for name, dense in probs.items():
-        found = store[name]
+        found = named(store[name])
         kept, ids = dense.topk(top_k)
         assert torch.equal(found.ids, ids)
         assert torch.equal(found.probs, kept.half().float())
@@ -60,9 +76,9 @@ def test_round_trip(
         torch.testing.assert_close(found.dense(C).sum(1), torch.ones(len(dense)), atol=1e-3, rtol=0)
     frames = [(first[name] + t, name, t) for name in probs for t in range(len(probs[name]))]
     order = data.draw(st.permutations(frames))
-    gathered = store.gather(torch.tensor([frame for frame, _, _ in order]))
+    gathered = named(store.gather(torch.tensor([frame for frame, _, _ in order])))
     for row, (_, name, t) in enumerate(order):
-        for column, expected in zip(gathered, store[name], strict=True):
+        for column, expected in zip(gathered, named(store[name]), strict=True):
             assert torch.equal(column[row], expected[t])
     for outside in (4, 5 + sum(counts), -1):
         with pytest.raises(UserError, match=f"frame {outside} "):
@@ -72,11 +88,34 @@ def test_round_trip(
 def test_format_on_disk(tmp_path: Path) -> None:
     with create(tmp_path, top_k=2, shard="one") as writer:
         writer.add("u", torch.tensor([[0.5, 0.25, 0.125, 0.125] + [0] * 7, [0] * 10 + [1.0]]))
-    data = (tmp_path / "one.targets").read_bytes()
-    assert len(data) == 2 * 12
-    assert struct.unpack("<2H2ef", data[:12]) == (0, 1, 0.5, 0.25, 0.25)
-    assert struct.unpack("<HHeef", data[12:])[0] == 10
-    assert (tmp_path / "one.jsonl").read_text() == '{"id": "u", "first": 0, "frames": 2, "row": 0}\n'
+        writer.add("über", torch.eye(C)[:1], first=7)
+    data = (tmp_path / "one.0000.targets").read_bytes()
+    records, table, footer = data[:36], data[36:-48], data[-48:]
+    assert struct.unpack("<2H2ef", records[:12]) == (0, 1, 0.5, 0.25, 0.25)
+    assert struct.unpack("<HHeef", records[12:24])[0] == 10
+    assert table == struct.pack("<4q", 0, 2, 7, 1) + "u\nüber\n".encode()
+    card = (tmp_path / "card.json").read_bytes()
+    sums = (zlib.crc32(records), zlib.crc32(table), zlib.crc32(card))
+    assert struct.unpack("<8s3Q4I", footer) == (b"asrkdST2", 3, 2, 8, 12, *sums)
+
+
+def test_dense_form(tmp_path: Path) -> None:
+    probs = {"u": probabilities(40), "v": torch.eye(C)[:3]}
+    with create(tmp_path, top_k=0, shard="one") as writer:
+        for name, whole in probs.items():
+            writer.add(name, whole)
+    data = (tmp_path / "one.0000.targets").read_bytes()
+    assert data[7] == min(255, round(-math.log(probs["u"][0, 7]) * 255 / 16))
+    assert data[40 * C : 41 * C] == bytes([0] + [255] * (C - 1))
+    store = SoftTargetStore.open(tmp_path, verify=True)
+    for name, whole in probs.items():
+        found = dense(store[name])
+        torch.testing.assert_close(found.sum(1), torch.ones(len(whole)))
+        # Half a step of the logarithm, and as much again where the sum is made 1.
+        assert ((found.log() - whole.clamp(min=math.exp(-16)).log()).abs() < 1.01 * 16 / 255).all()
+    assert torch.equal(
+        dense(store.gather(torch.tensor([41, 3]))), torch.stack([dense(store["v"])[1], dense(store["u"])[3]])
+    )
 
 
 def _write(path: Path, worker: int) -> None:
@@ -96,7 +135,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     store = SoftTargetStore.open(tmp_path)
     assert len(store) == 20
     expected = torch.cat([probabilities(50, seed=u).topk(3).indices for u in range(20)])
-    assert torch.equal(store.gather(torch.arange(1000)).ids, expected)
+    assert torch.equal(named(store.gather(torch.arange(1000))).ids, expected)
 
 
 def test_what_differs_is_refused(tmp_path: Path) -> None:
@@ -116,32 +155,91 @@ def test_what_differs_is_refused(tmp_path: Path) -> None:
         SoftTargetStore.open(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("change", ["cut", "longer", "gone", "short table"])
-def test_a_damaged_shard_is_refused(tmp_path: Path, change: str) -> None:
-    with create(tmp_path, shard="one") as writer:
-        writer.add("u", probabilities(4))
-        writer.add("v", probabilities(6))
-    data, table = tmp_path / "one.targets", tmp_path / "one.jsonl"
-    if change == "cut":
-        data.write_bytes(data.read_bytes()[:-1])
-    elif change == "longer":
-        data.write_bytes(data.read_bytes() + b"0" * 16)
-    elif change == "gone":
-        data.unlink()
-    else:
-        table.write_text(table.read_text().splitlines(keepends=True)[0])
-    with pytest.raises(UserError, match=r"one\.targets: expected \d+ bytes"):
-        SoftTargetStore.open(tmp_path)
+@pytest.mark.parametrize(
+    ("start", "end", "new", "message"),
+    [
+        (-1, None, b"", "expected a footer at its end"),
+        (20, None, b"", "expected a footer at its end"),
+        (160, 176, b"", r"expected 260 bytes, found 244"),
+        (0, 0, b"0" * 16, "expected 260 bytes, found 276"),
+        (161, 162, b"\7", "its table of utterances was altered"),
+        (-4, None, b"abcd", "expected a shard of this store"),
+        (159, 160, b"\xff", r"its records were altered \(CRC-32"),
+    ],
+)
+def test_a_damaged_shard_is_refused(tmp_path: Path, start: int, end: int | None, new: bytes, message: str) -> None:
+    with create(tmp_path, shard="one") as writer:  # 10 records of 16 bytes, 2 utterances of 16, names, footer
+        writer.add("u-first-one", probabilities(4))
+        writer.add("v-other", probabilities(6))
+    file = tmp_path / "one.0000.targets"
+    data = file.read_bytes()
+    file.write_bytes(data[:start] + new + (data[end:] if end is not None else b""))
+    with pytest.raises(UserError, match=r"one\.0000\.targets: " + message):
+        SoftTargetStore.open(tmp_path, verify=True)
 
 
-def test_an_interrupted_shard_is_no_part_of_the_store(tmp_path: Path) -> None:
-    with create(tmp_path, shard="one") as writer:
+def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
+    for name, temperature in {"a": 2.0, "b": 5.0}.items():
+        with create(tmp_path / name, temperature=temperature, shard=name) as writer:
+            writer.add("u", probabilities(4))
+    shutil.copy(tmp_path / "a" / "a.0000.targets", tmp_path / "b")
+    with pytest.raises(UserError, match="another card"):
+        SoftTargetStore.open(tmp_path / "b")
+
+
+def test_an_interrupted_writer_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "SHARD_BYTES", 100)  # full after two of the three
+    utterances = {f"u{u}": probabilities(4, seed=u) for u in range(7)}
+
+    def write(path: Path, copy_after: str = "") -> list[str]:
+        with create(path, shard="one") as writer:
+            missing = [name for name in utterances if name not in writer]
+            for name in missing:
+                writer.add(name, utterances[name], first=4 * int(name[1:]))
+                if name == copy_after:  # what kill -9 would leave at this moment
+                    shutil.copytree(path, tmp_path / "killed")
+        return missing
+
+    write(tmp_path / "whole", copy_after="u4")
+    assert list((tmp_path / "killed").glob(".*"))
+    assert write(tmp_path / "killed") == ["u4", "u5", "u6"]
+    assert not list((tmp_path / "killed").glob(".*"))
+    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert files == ["card.json", *(f"one.{n:04d}.targets" for n in range(4))]
+    for name in files:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(ValueError, match="u0: expected each utterance once"):
+        create(tmp_path / "whole").add("u0", utterances["u0"])
+
+
+def test_an_error_loses_nothing_and_the_next_writer_continues(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), create(tmp_path) as writer:
         writer.add("u", probabilities(4))
-    with pytest.raises(KeyboardInterrupt), create(tmp_path, shard="two") as writer:
-        writer.add("v", probabilities(4))
         raise KeyboardInterrupt
-    assert SoftTargetStore.open(tmp_path).ids == ["u"]
-    assert not list(tmp_path.glob(".*"))
+    with create(tmp_path) as writer:
+        assert "u" in writer and "v" not in writer
+        writer.add("v", probabilities(3, seed=1))
+    store = SoftTargetStore.open(tmp_path)
+    assert store.ids == ["u", "v"] and store.first_of("v") == 4
+    assert torch.equal(named(store.gather(torch.tensor([5]))).ids, probabilities(3, seed=1).topk(3).indices[1:2])
+    assert named(store.gather(torch.tensor([], dtype=torch.int64))).ids.shape == (0, 3)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_after_a_full_disk_no_half_shard_has_a_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"), create(tmp_path, shard="one") as writer:
+        writer.add("u", probabilities(4))
+        raise OSError(28, "No space left on device")
+    assert SoftTargetStore.open(tmp_path).ids == []
+    with create(tmp_path, shard="one") as writer:
+        writer.add("u", probabilities(4))
+    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u"]
+
+
+def test_an_empty_store_has_no_frames(tmp_path: Path) -> None:
+    create(tmp_path).close()
+    with pytest.raises(UserError, match="no soft targets in it"):
+        SoftTargetStore.open(tmp_path).gather(torch.tensor([0]))
 
 
 def test_bad_probabilities_are_refused(tmp_path: Path) -> None:
@@ -159,11 +257,28 @@ def test_bad_probabilities_are_refused(tmp_path: Path) -> None:
 def test_overlapping_utterances_cannot_be_gathered(tmp_path: Path) -> None:
     for name in ("u", "v"):
         with create(tmp_path) as writer:
-            writer.add(name, probabilities(4))
+            writer.add(name, probabilities(4), first=0)
     store = SoftTargetStore.open(tmp_path)
-    assert store["v"].ids.shape == (4, 3)
+    assert named(store["v"]).ids.shape == (4, 3)
     with pytest.raises(UserError, match="overlap"):
         store.gather(torch.tensor([0]))
+
+
+def test_inspect(tmp_path: Path) -> None:
+    with create(tmp_path, top_k=2, shard="one") as writer:
+        writer.add("u", torch.tensor([[0.5, 0.25, 0.125, 0.125] + [0] * 7, [0] * 10 + [1.0]]), first=100)
+    command = [sys.executable, "-m", "asrkd", "targets", "inspect", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the 2 most probable pdfs and the tail, of 11, at temperature 2" in done.stdout
+    assert "1 utterances, 2 frames, 1 shards, all of them whole" in done.stdout
+    assert "mass outside the 2: 12.50 % on average" in done.stdout
+    # By hand: 0.5 ln 2 + 0.25 ln 4 + 9 * (0.25 / 9) ln 36 = 1.589, and 0 for the certain frame.
+    assert "the most probable pdf has 75.0 %, the entropy is 0.79 nats" in done.stdout
+    file = tmp_path / "one.0000.targets"
+    file.write_bytes(b"\7" + file.read_bytes()[1:])
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "its records were altered" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_bad_arguments(tmp_path: Path) -> None:

@@ -120,6 +120,13 @@ def test_an_epoch_is_a_permutation(config: Config) -> None:
     assert loop._order(usable, config.train, seed=1, epoch=0).shape == (1, 320)
 
 
+def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.train.momentum, config.train.max_epochs = 0.0, 1
+    train(exp, tmp_path / "model", config)
+    train(exp, tmp_path / "model", config)  # from its last checkpoint
+    assert len(read_jsonl(tmp_path / "model" / loop.CURVES)) == 1
+
+
 def test_a_damaged_checkpoint_is_named(exp: Path, config: Config, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     train(exp, folder, config)

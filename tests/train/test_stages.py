@@ -8,6 +8,7 @@ import torch
 
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
+from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, read_jsonl
 from asrkd.features.store import FrameStore
@@ -59,13 +60,14 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
 
     # What the stages stored is what the models say.
     expected = by_hand(exp, ["member-01", "member-02"], "train", 2.0)
-    store = SoftTargetStore.open(exp / "targets" / "train-T2")
+    store = SoftTargetStore.open(exp / "targets" / "train-T2", verify=True)
     frames = FrameStore.open(exp / "features" / "train")
     for name, probs in expected.items():
+        soft, frame = store[name], store.gather(torch.tensor([int(frames.first[frames.index[name]]) + 1]))
+        assert isinstance(soft, SoftTargets) and isinstance(frame, SoftTargets)
         kept = np.sort(probs, 1)[:, ::-1][:, : config.distill.top_k]
-        np.testing.assert_allclose(store[name].probs.numpy(), kept, atol=1e-3)
-        position = int(frames.first[frames.index[name]]) + 1
-        assert torch.equal(store.gather(torch.tensor([position])).ids[0], store[name].ids[1])
+        np.testing.assert_allclose(soft.probs.numpy(), kept, atol=1e-3)
+        assert torch.equal(frame.ids[0], soft.ids[1])
 
     # Finished is skipped; a member that was deleted is trained alone, to the same bits, and nothing after it is stale.
     capsys.readouterr()
