@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkd import __version__
 from asrkd.errors import UserError
+
+if TYPE_CHECKING:
+    from asrkd.config import Config
 
 # name: (stage, function, what it does)
 STEPS = {
@@ -63,20 +67,24 @@ def configure(exp: Path, conf: tuple[Path, ...], overrides: tuple[str, ...]) -> 
         save_config(config, path)
 
 
+def read_config(exp: Path) -> "Config":
+    from asrkd.config import load_config
+
+    path = exp / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{exp}: not an experiment (no config.yaml); a recipe's run.sh or `asrkd configure` makes one")
+    return load_config(path)
+
+
 def step_command(name: str, stage: int, function: str, text: str) -> click.Command:
     def run(exp: Path, force: bool) -> None:
-        from asrkd.config import load_config
         from asrkd.experiment import locked
 
-        path = exp / "config.yaml"
-        if not path.is_file():
-            raise UserError(
-                f"{exp}: not an experiment (no config.yaml); a recipe's run.sh or `asrkd configure` makes one"
-            )
+        config = read_config(exp)
         module, _, attribute = function.partition(":")
         with locked(exp):
-            step: Callable[[Path, object, bool], None] = getattr(import_module(module), attribute)
-            step(exp, load_config(path), force)
+            step: Callable[[Path, Config, bool], None] = getattr(import_module(module), attribute)
+            step(exp, config, force)
 
     command = click.command(name, help=f"Stage {stage}: {text[0].lower()}{text[1:]}")(
         experiment(click.option("--force", is_flag=True, help="Do it again, even if it is finished.")(run))
@@ -90,6 +98,15 @@ for _name, _step in STEPS.items():
 
 @cli.command()
 @experiment
+def words(exp: Path) -> None:
+    """Print the words of the transcripts that the lexicon does not have."""
+    from asrkd.lang.coverage import show_coverage
+
+    show_coverage(exp, read_config(exp))
+
+
+@cli.command()
+@experiment
 @click.option("--corpus-dir", type=click.Path(path_type=Path), help="A tree in LibriSpeech's layout.")
 @click.option("--test", "name", help="The subset of --corpus-dir to decode, or a name for --cuts.", required=True)
 @click.option("--cuts", type=click.Path(path_type=Path), help="A Lhotse cut set, instead of --corpus-dir.")
@@ -99,8 +116,24 @@ def evaluate(exp: Path, corpus_dir: Path | None, name: str, cuts: Path | None, f
     from asrkd.evaluate import evaluate_experiment
     from asrkd.experiment import locked
 
+    config = read_config(exp)
     with locked(exp):
-        evaluate_experiment(exp, corpus_dir=corpus_dir, name=name, cuts=cuts, force=force)
+        evaluate_experiment(exp, config, corpus_dir=corpus_dir, name=name, cuts=cuts, force=force)
+
+
+@cli.group()
+def targets() -> None:
+    """Look into a store of soft targets."""
+
+
+@targets.command("inspect")
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False))
+def inspect_command(path: Path) -> None:
+    """Print what a store holds, after every record of it was read and found whole."""
+    from asrkd.distill.inspect import inspect_targets
+
+    for line in inspect_targets(path):
+        print(line, flush=True)
 
 
 @cli.command()

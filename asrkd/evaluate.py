@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from asrkd.align.prepare import align_split
-from asrkd.config import Config, load_config, section
+from asrkd.config import Config, section
 from asrkd.corpus.cuts import read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out
 from asrkd.corpus.librispeech import read_librispeech
@@ -27,7 +27,13 @@ WORDS, FRAMES = "words.jsonl", "frames.json"
 
 
 def evaluate_experiment(
-    exp: Path, *, name: str, corpus_dir: Path | None = None, cuts: Path | None = None, force: bool = False
+    exp: Path,
+    config: Config,
+    *,
+    name: str,
+    corpus_dir: Path | None = None,
+    cuts: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Decode and score a subset of a tree in LibriSpeech's layout, or a Lhotse cut set, with all systems of `exp`.
 
@@ -35,9 +41,6 @@ def evaluate_experiment(
     """
     if (corpus_dir is None) == (cuts is None):
         raise UserError("evaluate: expected --corpus-dir DIR or --cuts FILE, and not both")
-    if not (exp / "config.yaml").is_file():
-        raise UserError(f"{exp}: not an experiment (no config.yaml); a recipe's run.sh makes one")
-    config = load_config(exp / "config.yaml")
     folder = exp / "evaluate" / name
     cut_set = _write_cut_set(folder, name, corpus_dir, cuts, config)
 
@@ -76,12 +79,12 @@ def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path 
 
 
 def _step(exp: Path, folder: Path, system: System, config: Config, force: bool) -> Step:
-    inputs = {name: identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
+    inputs = {f"models/{name}": identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
     inputs |= {
         "graph": identity(exp / "graph", "stage 8"),
-        "scales": identity(exp / "decode" / system.name, "stage 9"),
+        f"decode/{system.name}": identity(exp / "decode" / system.name, "stage 9"),
         "features": identity(folder / "features", "stage 1"),
-        "labels": identity(folder / "align", "stage 3"),
+        "align": identity(folder / "align", "stage 3"),
     }
     chosen = section(config, "decode", "train.precision")
     return Step(folder / "systems" / system.name, made_by="evaluate", config=chosen, inputs=inputs, force=force)

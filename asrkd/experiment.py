@@ -107,8 +107,8 @@ def hash_value(value: Any) -> str:
 def identity(folder: Path, made_by: str) -> str:
     """The hash of what a finished step made.
 
-    Raises UserError when the step has not been finished, naming the stage that does (`made_by`), or when a file that it
-    made is gone or has another size.
+    Raises UserError when the step has not been finished, naming the stage that does (`made_by`), when a file that it
+    made is gone or has another size, or when something that it was made from has been made anew since.
     """
     stamp = _read_stamp(folder)
     if stamp is None or stamp["state"] != "finished":
@@ -116,6 +116,12 @@ def identity(folder: Path, made_by: str) -> str:
     damaged = _damaged(folder, stamp)
     if damaged:
         raise UserError(f"{folder / damaged}: missing or altered since {made_by} wrote it; run {made_by} again")
+    older = _older_input(folder, stamp)
+    if older:
+        raise UserError(
+            f"{folder}: made from another {older} than the one that is there now; run the stages from that one on "
+            f"(run.sh --stage N does it and all after it)"
+        )
     return str(stamp["identity"])
 
 
@@ -221,6 +227,26 @@ def _read_stamp(folder: Path) -> dict[str, Any] | None:
     if not isinstance(stamp, dict) or not {"state", "config", "inputs"} <= stamp.keys():
         raise UserError(f"{path}: not a stamp of asrkd; delete {folder} to make it again")
     return stamp
+
+
+def _older_input(folder: Path, stamp: Mapping[str, Any]) -> str | None:
+    """The first input, at any depth, that is not what the step was made from.
+
+    An input's name is its folder in the experiment; the nearest folder of that name is meant. Files of the user have
+    other names, and are compared when the step is called.
+    """
+    for name, was in stamp["inputs"].items():
+        named = (parent / name for parent in folder.parents if parent / name != folder)
+        found = next((other for other in named if (other / STAMP).is_file()), None)
+        if found is None:
+            continue
+        own = _read_stamp(found)
+        if own is None or own.get("identity") != was:
+            return str(name)
+        deeper = _older_input(found, own)
+        if deeper:
+            return deeper
+    return None
 
 
 def _damaged(folder: Path, stamp: Mapping[str, Any]) -> str | None:

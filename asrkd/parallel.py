@@ -1,23 +1,22 @@
 """Independent jobs through joblib: one machine (loky), Ray or Dask."""
 
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from asrkd.config import RunConfig
 from asrkd.errors import UserError
+from asrkd.orphans import end_with
 from asrkd.progress import track
 
 Result = TypeVar("Result")
-SECONDS_BETWEEN_LOOKS = 0.2  # of a worker, whether its caller is still there
 
 
 def cores() -> int:
-    """Cores that this process may use (a container may allow fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: a container may allow fewer than the machine has, by affinity or by quota."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def num_jobs(run: RunConfig) -> int:
@@ -25,14 +24,21 @@ def num_jobs(run: RunConfig) -> int:
 
 
 def parallel(
-    function: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], run: RunConfig, *, what: str, unit: str = "jobs"
+    function: Callable[..., Result],
+    jobs: Sequence[tuple[Any, ...]],
+    run: RunConfig,
+    *,
+    what: str,
+    unit: str = "jobs",
+    lone: bool = True,
 ) -> list[Result]:
     """`[function(*job) for job in jobs]`, several at a time, each in a process of one thread.
 
     One process a core is what the machine does best at (two-thread processes get in each other's way); a lone job takes
-    all cores. The first error of a job ends the call; what other jobs wrote stays and is found finished the next time.
+    all cores, unless `lone` says that it is one of several all the same. The first error of a job ends the call; what
+    other jobs wrote stays and is found finished the next time.
     """
-    if len(jobs) == 1:
+    if len(jobs) == 1 and lone:
         return [_with_threads(num_jobs(run), function, jobs[0])]
     import joblib
 
@@ -41,30 +47,18 @@ def parallel(
         return [_with_threads(1, function, job) for job in track(jobs, what=what, unit=unit)]
     _register(run.engine)
     with joblib.parallel_config(backend=run.engine, n_jobs=workers):
-        pool = joblib.Parallel(return_as="generator", pre_dispatch="all", batch_size=1)
-        results: Iterator[Result] = pool(joblib.delayed(_in_worker)(os.getpid(), function, job) for job in jobs)
+        # joblib's Ray backend hands over all results at the end or none.
+        pool = joblib.Parallel(
+            return_as="list" if run.engine == "ray" else "generator", pre_dispatch="all", batch_size=1
+        )
+        results: Iterable[Result] = pool(joblib.delayed(_in_worker)(os.getpid(), function, job) for job in jobs)
         return list(track(results, what=what, total=len(jobs), unit=unit))
 
 
 def _in_worker(caller: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
     if os.getppid() == caller:
-        _die_with(caller)
+        end_with(caller)
     return _with_threads(1, function, job)
-
-
-@cache
-def _die_with(caller: int) -> None:
-    """End this worker soon after its caller is gone.
-
-    A worker that outlives a killed call would go on writing into folders that the next call resumes.
-    """
-
-    def watch() -> None:
-        while os.getppid() == caller:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _with_threads(threads: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
@@ -87,6 +81,10 @@ def _register(engine: str) -> None:
         register_ray()
     elif engine == "dask":
         try:
-            import distributed  # noqa: F401  (joblib finds the backend once the package is imported)
+            import distributed
         except ImportError:
             raise UserError("run.engine=dask: expected the package distributed; pip install distributed") from None
+        try:
+            distributed.get_client()
+        except ValueError:
+            distributed.Client()  # of the scheduler that Dask's own configuration names (DASK_SCHEDULER_ADDRESS)

@@ -15,7 +15,7 @@ import click
 from lhotse import CutSet
 from lhotse.recipes.librispeech import LIBRISPEECH, MINI_LIBRISPEECH, download_librispeech
 
-from asrkd.config import DataConfig
+from asrkd.config import load_config
 from asrkd.corpus.cache import cache_folder
 from asrkd.corpus.cuts import write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
@@ -46,7 +46,9 @@ def read_subsets(corpus_dir: Path, subsets: list[str], max_left_out: float) -> t
     cuts, left_out = [], []
     for subset in subsets:
         good, bad = read_librispeech(corpus_dir, subset)
-        check_left_out(bad, len(good) + len(bad), max_left_out, what=str(corpus_dir / subset), option="--max-left-out")
+        check_left_out(
+            bad, len(good) + len(bad), max_left_out, what=str(corpus_dir / subset), option="data.max_left_out"
+        )
         cuts += list(good)
         left_out += bad
     return CutSet.from_cuts(cuts), left_out
@@ -71,12 +73,12 @@ def halve(cuts: CutSet) -> tuple[CutSet, CutSet]:
 @click.option("--dev", default="dev-clean-2", show_default=True, help="Subsets, with commas between.")
 @click.option("--test", default="", help="Subsets, with commas between; without it, every second speaker of --dev.")
 @click.option("--download-dir", type=click.Path(path_type=Path), default=cache_folder, help="Gets downloaded subsets.")
-@click.option("--max-left-out", type=float, default=DataConfig().max_left_out, show_default=True,
-              help="The share of unusable utterances above which this stops.")  # fmt: skip
+@click.option("--conf", type=click.Path(path_type=Path), help="The experiment's config, for data.max_left_out.")
 def main(
-    out: Path, corpus_dir: Path | None, train: str, dev: str, test: str, download_dir: Path, max_left_out: float
+    out: Path, corpus_dir: Path | None, train: str, dev: str, test: str, download_dir: Path, conf: Path | None
 ) -> None:
     """Write the cut sets of train, dev and test of a corpus in LibriSpeech's layout."""
+    max_left_out = load_config(*([conf] if conf else [])).data.max_left_out
     named = {"train": train.split(","), "dev": dev.split(","), "test": test.split(",") if test else []}
     if corpus_dir is None:
         corpus_dir = download([*named["train"], *named["dev"], *named["test"]], download_dir)

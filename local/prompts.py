@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import click
@@ -87,7 +88,7 @@ def find_sounds(folder: Path) -> tuple[Path, str]:
     try:
         with read(lists[0], "rt", encoding="utf-8") as file:
             return known[0].parent.absolute(), file.read()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"{lists[0]}: expected 'name: text' lines, found {error}; {MEND}") from None
 
 

@@ -1,6 +1,10 @@
 # The stages that every speech recipe shares; a recipe's run.sh sources this file.
 #
-# The recipe sets its options as variables, defines `prepare_corpus` (stage 0: cut sets into $exp/corpus) and then calls
+# The recipe sets its options as variables and defines
+#   corpus_options    those that its corpus is made from
+#   corpus_config     what the experiment's config has to know of that corpus
+#   make_corpus       stage 0: cut sets into $exp/corpus
+# and then calls
 #   parse_options "$@"
 #   run_stages
 
@@ -39,6 +43,10 @@ parse_options() {
         [ $# -ge 2 ] || fail "$1: expected a value after it"
         printf -v "$name" '%s' "$2"
         shift
+        ;;
+      # As paths of options, those of the config are kept absolute.
+      data.train=?* | data.dev=?* | data.test=?* | lang.lexicon=?* | lang.lm=?* | lang.lm_text=?* | lang.vocabulary=?*)
+        overrides+=("${1%%=*}=$(realpath -m "${1#*=}")")
         ;;
       *.*=*) overrides+=("$1") ;;
       *) fail "$1: expected --option VALUE or section.key=value; --help lists the options" ;;
@@ -84,8 +92,32 @@ score_and_report() {
   step report
 }
 
+# Options of the corpus that this call does not give are those of the call that made it.
+recall_corpus_options() {
+  local name
+  corpus_given=false
+  for name in $corpus_options; do [ -z "${!name}" ] || corpus_given=true; done
+  [ -f "$exp/corpus/options" ] || return 0
+  for name in $corpus_options; do
+    [ -n "${!name}" ] || printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$exp/corpus/options")"
+  done
+}
+
+# Unless the config names cut sets of the user's own, or the corpus is there and no option changes it.
+prepare_corpus() {
+  local name
+  grep -qF " $exp/corpus/train.jsonl.gz" "$exp/config.yaml" || return 0
+  $corpus_given || [ ! -f "$exp/corpus/options" ] || return 0
+  make_corpus
+  for name in $corpus_options; do echo "$name=${!name}"; done > "$exp/corpus/options.new"
+  mv "$exp/corpus/options.new" "$exp/corpus/options"
+}
+
 run_stages() {
   find_asrkd
+  recall_corpus_options
+  # An experiment that has a config keeps its cut sets, unless an option names a corpus.
+  if $corpus_given || [ ! -f "$exp/config.yaml" ]; then overrides=("${corpus_config[@]}" "${overrides[@]}"); fi
   local common=()
   [ -z "$jobs" ] || common+=("run.jobs=$jobs")
   [ -z "$engine" ] || common+=("run.engine=$engine")
@@ -110,4 +142,5 @@ run_stages() {
 prepare_data() {
   prepare_corpus
   step data
+  asrkd words "$exp"
 }

@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from asrkd.corpus.cuts import read_cuts
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,6 +100,51 @@ def test_recipe_refuses(arguments: list[str], message: str) -> None:
     done = recipe("librispeech", *arguments)
     assert done.returncode == 1
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def corpus(folder: Path, *subsets: str) -> Path:
+    """LibriSpeech's layout with an utterance of its own for each subset."""
+    for number, subset in enumerate(subsets, 1):
+        chapter = folder / subset / str(number) / "1"
+        chapter.mkdir(parents=True)
+        soundfile.write(chapter / f"{number}-1-0000.flac", np.zeros(16000, dtype=np.float32), 16000)
+        (chapter / f"{number}-1.trans.txt").write_text(f"{number}-1-0000 A WORD\n")
+    return folder
+
+
+def test_a_recipe_remembers_its_corpus(tmp_path: Path) -> None:
+    exp, last = tmp_path / "e", ("--stop-stage", 0)
+    speech = corpus(tmp_path / "speech", "a", "b", "c", "d")
+    done = recipe(
+        "librispeech", "--exp", exp, "--corpus-dir", speech, "--train", "a", "--dev", "b", "--test", "c", *last
+    )
+    assert done.returncode == 0, done.stderr
+    made = (exp / "corpus" / "train.jsonl.gz").stat().st_mtime_ns
+    assert "finished, skipped" in recipe("librispeech", "--exp", exp, *last).stdout
+    assert (exp / "corpus" / "train.jsonl.gz").stat().st_mtime_ns == made
+    done = recipe("librispeech", "--exp", exp, "--test", "d", *last)
+    assert done.returncode == 0, done.stderr
+    assert [cut.id for cut in read_cuts(exp / "data" / "test.jsonl.gz")] == ["4-1-0000"]
+    assert [cut.id for cut in read_cuts(exp / "data" / "train.jsonl.gz")] == ["1-1-0000"]
+
+
+def test_a_recipe_takes_cut_sets_of_the_users_own(tmp_path: Path) -> None:
+    speech = corpus(tmp_path / "speech", "a", "b", "c")
+    options = ["--corpus-dir", speech, "--train", "a", "--dev", "b", "--test", "c", "--stop-stage", 0]
+    assert recipe("librispeech", "--exp", tmp_path / "first", *options).returncode == 0
+    cuts = [f"data.{split}={tmp_path}/first/corpus/{split}.jsonl.gz" for split in ("train", "dev", "test")]
+    for more in (cuts, []):  # the second call is told nothing
+        done = recipe("librispeech", "--exp", tmp_path / "e", "--stop-stage", 0, *more)
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "e" / "corpus").exists()
+    assert (tmp_path / "e" / "data" / "train.jsonl.gz").is_file()
+
+
+def test_without_the_recipes_packages_the_command_says_what_to_install() -> None:
+    code = "import sys; sys.modules['click'] = None\nfrom asrkd.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "asrkd: error: the command line needs click; pip install 'asrkd[recipes]'\n"
 
 
 def test_a_missing_stage_is_named(tmp_path: Path) -> None:

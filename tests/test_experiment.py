@@ -88,6 +88,26 @@ def test_identity_names_the_stage_that_is_missing(tmp_path: Path) -> None:
         identity(tmp_path / "align", "stage 3")
 
 
+def test_identity_refuses_what_was_made_from_an_older_input(tmp_path: Path) -> None:
+    def step(name: str, content: str, inputs: dict[str, str]) -> None:
+        made = Step(tmp_path / name, made_by="stage 1", config={"content": content}, inputs=inputs)
+        if made.begin():
+            (made.folder / "out.txt").write_text(content)
+            made.finish(["out.txt"])
+
+    step("align", "a", {"lm": "a hash"})
+    step("models/one", "m", {"align": identity(tmp_path / "align", "stage 3")})
+    step("targets", "t", {"models/one": identity(tmp_path / "models" / "one", "stage 4")})
+    step("evaluate/other/align", "o", {"align": identity(tmp_path / "align", "stage 3")})
+    for name in ("targets", "evaluate/other/align"):
+        identity(tmp_path / name, "stage 5")
+    step("align", "b", {"lm": "a hash"})
+    identity(tmp_path / "align", "stage 3")
+    for name in ("models/one", "targets", "evaluate/other/align"):
+        with pytest.raises(UserError, match=f"{name}: made from another align than the one that is there now"):
+            identity(tmp_path / name, "stage 5")
+
+
 def test_identity_refuses_a_truncated_output(tmp_path: Path) -> None:
     make(tmp_path / "s")
     (tmp_path / "s" / "out.txt").write_text("")

@@ -35,6 +35,7 @@ def test_results_come_in_order_from_one_thread_each(jobs: int) -> None:
 
 def test_a_lone_job_takes_all_the_cores_it_may() -> None:
     assert parallel(square, [(3,)], RunConfig(jobs=2), what="squares")[0][:2] == (9, 2)
+    assert parallel(square, [(3,)], RunConfig(jobs=2), what="squares", lone=False)[0][:2] == (9, 1)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -53,14 +53,12 @@ def align_corpus(exp: Path, config: Config, force: bool = False) -> None:
     """
     identity(exp / "data", "stage 0")
     identity(exp / "lang", "stage 2")
-    inputs = {f"features of {split}": identity(exp / "features" / split, "stage 1") for split in SPLITS}
+    inputs = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in SPLITS}
     inputs |= {f"cuts of {split}": hash_file(exp / "data" / f"{split}.jsonl.gz") for split in SPLITS}
     # Not the whole of stage 2: another language model leaves the labels as they are.
     inputs |= {name: hash_file(exp / "lang" / name) for name in ("lexicon.txt", "phones.txt")}
     folder = exp / "align"
-    step = Step(
-        folder, made_by="stage 3", config=section(config, "align", "data.max_left_out"), inputs=inputs, force=force
-    )
+    step = Step(folder, made_by="stage 3", config=section(config, "align"), inputs=inputs, force=force)
     if not step.begin():
         return
     with one_torch_thread():
@@ -87,7 +85,7 @@ def align_split(
     """
     inputs = {"align": identity(exp / "align", "stage 3"), "features": identity(features_folder, "stage 1")}
     inputs["cuts"] = hash_file(cuts_path)
-    step = Step(out_folder, made_by="stage 3", config=section(config, "data.max_left_out"), inputs=inputs, force=force)
+    step = Step(out_folder, made_by="stage 3", config={}, inputs=inputs, force=force)
     if not step.begin():
         return
     with one_torch_thread():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,10 +23,10 @@ def read_cuts(path: Path) -> CutSet:
         raise UserError(f"{path}: no such cut set; expected a Lhotse cut set (.jsonl or .jsonl.gz)")
     cuts = []
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 cuts.append(_cut(line, path, number))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: expected a Lhotse cut set (.jsonl or .jsonl.gz), found {error}") from None
     if not cuts:
         raise UserError(f"{path}: expected a Lhotse cut set, found no cut in it")

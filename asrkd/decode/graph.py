@@ -4,9 +4,10 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.decode.interpreter import run_under_k2
-from asrkd.experiment import Step, identity, read_json, write_json
+from asrkd.experiment import Step, identity, read_json, write_json, write_text
 
-FILES = ("arcs.npy", "words.npy", "first_words.npy")  # read by asrkd.decode.hlg.load_graph
+# Read by asrkd.decode.hlg.load_graph, but for the vocabulary: the words that the graph's numbers stand for.
+FILES = ("arcs.npy", "words.npy", "first_words.npy", "vocabulary.txt")
 
 
 def build_graph(exp: Path, config: Config, force: bool = False) -> None:
@@ -27,6 +28,7 @@ def build_graph(exp: Path, config: Config, force: bool = False) -> None:
     write_json(job_file, {name: str(path.resolve()) for name, path in job.items()})
     run_under_k2("asrkd.decode.hlg", [str(job_file)])
     job_file.unlink()
+    write_text(step.folder / "vocabulary.txt", job["vocabulary"].read_text(encoding="utf-8"))
     step.finish(FILES)
     report = read_json(step.folder / "report.json")
     print(

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from asrkd.errors import UserError
+from asrkd.orphans import end_with
 
 _USER_ERROR = 3  # exit code of a command that ended in a UserError
 _LINES_KEPT = 15
@@ -82,6 +83,7 @@ _MARK = "asrkd-user-error: "
 
 def command(main: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Run `main` as a command of its own process, so that `run_in` can tell a UserError from a failure."""
+    end_with(os.getppid())
     try:
         main(arguments)
     except UserError as error:

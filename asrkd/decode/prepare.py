@@ -56,7 +56,7 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
     jobs = []
     # The ensemble takes the longest, so it begins first.
     for system in sorted(systems(config), key=lambda system: -len(system.models)):
-        models = {name: identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
+        models = {f"models/{name}": identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
         inputs = {**common, **models}
         step = Step(exp / "decode" / system.name, made_by="stage 9", config=chosen, inputs=inputs, force=force)
         if step.begin():
@@ -122,7 +122,7 @@ def decode_split(
     posteriors_seconds = time.monotonic() - began
     job = {
         "graph": str((exp / "graph").resolve()),
-        "vocabulary": str((exp / "lang" / "vocabulary.txt").resolve()),
+        "vocabulary": str((exp / "graph" / "vocabulary.txt").resolve()),
         "loglikes": str((work / "loglikes.npy").resolve()),
         "utterances": str((features / "utterances.jsonl").resolve()),
         "acoustic_scale": acoustic_scale,
@@ -186,11 +186,22 @@ def _choose(
         )
     wers = [float(jiwer.wer(said, [row["texts"][point].upper() for row in rows])) for point in range(len(grid))]
     best = min(range(len(grid)), key=lambda p: (wers[p], abs(grid[p][0] - 1) + abs(grid[p][1])))
+    _say_edge(grid, best)
     table = [
         {"lm_scale": scale, "insertion_penalty": penalty, "wer": round(wer, 5)}
         for (scale, penalty), wer in zip(grid, wers, strict=True)
     ]
     return best, {"wer": round(wers[best], 5), "grid": table}
+
+
+def _say_edge(grid: Sequence[tuple[float, float]], best: int) -> None:
+    for axis, key in enumerate(("lm_scales", "insertion_penalties")):
+        values = sorted({point[axis] for point in grid})
+        if len(values) > 1 and grid[best][axis] in (values[0], values[-1]) and grid[best][axis] != 0:
+            print(
+                f"the best of decode.{key} on dev is {grid[best][axis]:g}, the last of those tried; try more",
+                flush=True,
+            )
 
 
 def _report(folder: Path, search: dict[str, Any], posteriors_seconds: float, frame_shift: float, what: str) -> None:

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, LangConfig, section
-from asrkd.corpus.cuts import read_cuts
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, replacing, write_json, write_text
+from asrkd.lang.coverage import SHOWN, coverage, percent, transcripts
 from asrkd.lang.lexicon import UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
 from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, perplexity
 from asrkd.lang.text import sentences
 from asrkd.progress import track
 
 OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
-SHOWN = 20  # words of a list in the report
 
 
 def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
@@ -31,7 +30,7 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     step = Step(exp / "lang", made_by="stage 2", config=chosen, inputs=inputs, force=force)
     if not step.begin():
         return
-    texts = {split: _transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
+    texts = {split: transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
     lexicon = source_lexicon(lang)
     report: dict[str, Any] = {
         "lexicon": {
@@ -41,13 +40,14 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
             "phones": len(phone_list(lexicon)),
         }
     }
+    _expect_known(coverage(texts["train"], lexicon), lang)
     arpa = step.folder / "lm.arpa"
     make = _given_model if lang.lm else _estimated_model
     vocabulary, report["vocabulary"], report["language_model"] = make(lang, lexicon, texts["train"], arpa)
     for split, text in texts.items():
-        report[split] = _coverage(text, lexicon)
+        report[split] = coverage(text, lexicon)
         if split != "train":
-            report[split] |= _perplexity(arpa, text)
+            report[split] |= _perplexity(arpa, text, set(vocabulary))
 
     write_lexicon(step.folder / "lexicon.txt", lexicon)
     write_text(step.folder / "phones.txt", _one_a_line(phone_list(lexicon)))
@@ -97,7 +97,7 @@ def _estimated_model(
     model = {
         "source": f"lmplz, from {source}",
         "text_words": counts.total(),
-        "text_words_outside_percent": _percent(counts.total() - sum(counts[w] for w in vocabulary), counts.total()),
+        "text_words_outside_percent": percent(counts.total() - sum(counts[w] for w in vocabulary), counts.total()),
         "unseen_words_added": len(unseen),
         "discount_fallback": fallback,
         "ngrams": check_arpa(arpa),
@@ -127,6 +127,16 @@ def _vocabulary_report(vocabulary: list[str], left_out: list[str]) -> dict[str, 
     return {"words": len(vocabulary), "left_out": len(left_out), "left_out_words": left_out[:SHOWN]}
 
 
+def _expect_known(train: Mapping[str, Any], lang: LangConfig) -> None:
+    """An unknown word is aligned as noise; a corpus of them would train the members on noise alone."""
+    if 2 * train["out_of_lexicon"] > train["words"]:
+        some = ", ".join(train["out_of_lexicon_words"][:3])
+        raise UserError(
+            f"train: {train['out_of_lexicon_percent']} % of the words are not in the lexicon, for example {some}; "
+            f"expected the spelling and case of {lang.lexicon or 'cmudict, in capitals'} (--lexicon names another)"
+        )
+
+
 def _expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
     if not vocabulary:
         raise UserError(
@@ -135,22 +145,12 @@ def _expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
         )
 
 
-def _coverage(text: list[str], lexicon: Lexicon) -> dict[str, Any]:
-    counts = Counter(_words(text))
-    outside = Counter({word: count for word, count in counts.items() if word not in lexicon})
-    return {
-        "words": counts.total(),
-        "out_of_lexicon": outside.total(),
-        "out_of_lexicon_percent": _percent(outside.total(), counts.total()),
-        "out_of_lexicon_types": len(outside),
-        "out_of_lexicon_words": sorted(outside, key=lambda word: (-outside[word], word))[:SHOWN],
-    }
-
-
-def _perplexity(arpa: Path, text: list[str]) -> dict[str, Any]:
+def _perplexity(arpa: Path, text: list[str], vocabulary: set[str]) -> dict[str, Any]:
     found = perplexity(arpa, track(text, what="perplexity", unit="sentences"))
+    outside = sum(word not in vocabulary for word in _words(text))
     return {
-        "out_of_vocabulary_percent": _percent(found.unknown, found.words),
+        "out_of_vocabulary_percent": percent(outside, found.words),
+        "out_of_language_model_percent": percent(found.unknown, found.words),
         "perplexity": round(found.perplexity, 2),
         "perplexity_without_unknown": round(found.perplexity_known, 2),
     }
@@ -186,10 +186,6 @@ def _sources(lang: LangConfig) -> dict[str, str]:
     return hashes
 
 
-def _transcripts(cuts: Path) -> list[str]:
-    return [" ".join(cut.supervisions[0].text.split()) for cut in read_cuts(cuts)]
-
-
 def _words(text: Iterable[str]) -> Iterator[str]:
     for sentence in text:
         yield from sentence.split()
@@ -197,7 +193,3 @@ def _words(text: Iterable[str]) -> Iterator[str]:
 
 def _one_a_line(words: Iterable[str]) -> str:
     return "".join(f"{word}\n" for word in words)
-
-
-def _percent(part: int, whole: int) -> float:
-    return round(100 * part / whole, 2) if whole else 0.0

@@ -20,7 +20,7 @@ from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.subsets import stratified_subset
 from asrkd.decode.prepare import TRAINED_BY, load_models
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_file, identity, read_json, read_jsonl, write_json
+from asrkd.experiment import Step, identity, read_json, read_jsonl, write_json
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import AcousticModel
 from asrkd.parallel import parallel
@@ -45,7 +45,7 @@ def score_systems(exp: Path, config: Config, force: bool = False) -> None:
     """
     found = systems(config)
     _count(exp, config, found, force)
-    counted = {system.name: identity(exp / "counts" / system.name, "stage 10") for system in found}
+    counted = {f"counts/{system.name}": identity(exp / "counts" / system.name, "stage 10") for system in found}
     step = Step(exp / "scores", made_by="stage 10", config={"draws": DRAWS}, inputs=counted, force=force)
     if not step.begin():
         return
@@ -104,7 +104,7 @@ def measure_frames(
 
 def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> None:
     """Bring EXP/counts up to date: a job a system, the ensemble first, since it takes the longest."""
-    common = {f"features of {split}": identity(exp / "features" / split, "stage 1") for split in ("train", *SCORED)}
+    common = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("train", *SCORED)}
     common |= {"data": identity(exp / "data", "stage 0"), "align": identity(exp / "align", "stage 3")}
     work = []
     for system in sorted(found, key=lambda system: -len(system.models)):
@@ -118,13 +118,8 @@ def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> N
 
 
 def _models_and_hypotheses(exp: Path, system: System) -> dict[str, str]:
-    inputs = {name: identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
-    for split in SCORED:
-        path = hypotheses_path(exp, system, split)
-        if not path.is_file():
-            raise UserError(f"{path}: not there yet; stage 9 makes it (run.sh --stage 9)")
-        inputs[f"hypotheses of {split}"] = hash_file(path)
-    return inputs
+    inputs = {f"models/{name}": identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
+    return {**inputs, f"decode/{system.name}": identity(exp / "decode" / system.name, "stage 9")}
 
 
 def words_name(split: str) -> str:

@@ -39,18 +39,18 @@ lexicon=
 lm=
 lm_text=
 
-prepare_corpus() {
-  # A later call of stage 0 without the options takes what the first call left in $exp/corpus.
-  if [ -n "$corpus_dir$train$dev$test" ] || [ ! -f "$exp/corpus/test.jsonl.gz" ]; then
-    "$python" "$root/local/librispeech.py" --out "$exp/corpus" ${corpus_dir:+--corpus-dir "$corpus_dir"} \
-      ${train:+--train "$train"} ${dev:+--dev "$dev"} ${test:+--test "$test"}
-  fi
+make_corpus() {
+  "$python" "$root/local/librispeech.py" --out "$exp/corpus" --conf "$exp/config.yaml" \
+    ${corpus_dir:+--corpus-dir "$corpus_dir"} ${train:+--train "$train"} ${dev:+--dev "$dev"} ${test:+--test "$test"}
 }
 
 parse_options "$@"
 for name in exp corpus_dir lexicon lm lm_text; do absolute $name; done
-overrides=(
+corpus_options="corpus_dir train dev test"
+corpus_config=(
   "data.train=$exp/corpus/train.jsonl.gz" "data.dev=$exp/corpus/dev.jsonl.gz" "data.test=$exp/corpus/test.jsonl.gz"
+)
+overrides=(
   ${lexicon:+"lang.lexicon=$lexicon"} ${lm:+"lang.lm=$lm"} ${lm_text:+"lang.lm_text=$lm_text"} "${overrides[@]}"
 )
 run_stages

@@ -2,7 +2,7 @@
 # The main job on a corpus that any Debian or Ubuntu machine can fetch: Asterisk's English telephone prompts (568 prompts,
 # one speaker, 8 kHz, 0.4 hours, CC BY-SA 3.0). `make demo` runs this.
 #
-#   recipes/prompts/run.sh                            everything, about five minutes
+#   recipes/prompts/run.sh                            everything, about seven minutes
 #   recipes/prompts/run.sh --sounds-dir DIR           with the prompts that you have already
 #
 # Stages
@@ -29,14 +29,15 @@ exp=$root/exp/prompts
 default_conf=$root/recipes/prompts/conf/cpu.yaml
 sounds_dir=
 
-prepare_corpus() {
+make_corpus() {
   "$python" "$root/local/prompts.py" --out "$exp/corpus" ${sounds_dir:+--sounds-dir "$sounds_dir"}
 }
 
 parse_options "$@"
 for name in exp sounds_dir; do absolute $name; done
-overrides=(
+corpus_options="sounds_dir"
+corpus_config=(
   "data.train=$exp/corpus/train.jsonl.gz" "data.dev=$exp/corpus/dev.jsonl.gz" "data.test=$exp/corpus/test.jsonl.gz"
-  "lang.lm_text=$exp/corpus/lm_text.txt" "lang.vocabulary=$exp/corpus/vocabulary.txt" "${overrides[@]}"
+  "lang.lm_text=$exp/corpus/lm_text.txt" "lang.vocabulary=$exp/corpus/vocabulary.txt"
 )
 run_stages

@@ -51,9 +51,10 @@ def test_librispeech_with_subsets_named(tmp_path: Path) -> None:
         call("librispeech", *options, "--train", "nothing")
     # A transcript without audio is an error while it is more than a hundredth, and is left out where that is allowed.
     (tmp_path / "corpus" / "a" / "1" / "1" / "1-1-0000.flac").unlink()
-    with pytest.raises(UserError, match="--max-left-out=0.01 allows: 1-1-0000: a transcript without audio"):
+    with pytest.raises(UserError, match="data.max_left_out=0.01 allows: 1-1-0000: a transcript without audio"):
         call("librispeech", *options, "--train", "a,b")
-    call("librispeech", *options, "--train", "a,b", "--max-left-out", 0.5)
+    (tmp_path / "config.yaml").write_text("data: {max_left_out: 0.5}\n")
+    call("librispeech", *options, "--train", "a,b", "--conf", tmp_path / "config.yaml")
     assert [row["id"] for row in read_jsonl(tmp_path / "out" / "left_out.jsonl")] == ["1-1-0000"]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asrkd.config import FeatureConfig
-from asrkd.features.fbank import fbank
+from asrkd.features.fbank import LOG_FLOOR, fbank
 
 
 def mel(hertz: float) -> float:
@@ -61,6 +61,14 @@ def test_a_sine_stands_in_its_own_band() -> None:
     for hertz in (300.0, 1000.0, 4000.0):
         loudest = int(fbank(0.5 * torch.sin(2 * math.pi * hertz * time), config).mean(dim=0).argmax())
         assert edges[loudest] < mel(hertz) < edges[loudest + 2]
+
+
+def test_digital_silence_lies_at_the_floor_and_speech_is_left_alone() -> None:
+    noise = 0.01 * torch.randn(1600, generator=torch.Generator().manual_seed(0))
+    found = fbank(torch.cat([torch.zeros(1600), noise]), FeatureConfig())  # 18 frames; the edge is at frame 10
+    assert (found[:8] == LOG_FLOOR).all()
+    torch.testing.assert_close(found[10:], fbank(noise, FeatureConfig()))
+    assert (found[10:] > LOG_FLOOR).all()
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 0), (399, 0), (400, 1), (559, 1), (560, 2)])

@@ -114,7 +114,7 @@ def test_closed_vocabulary_is_whole_in_the_model(
 
 
 def test_own_model_is_kept_and_gives_the_vocabulary(tmp_path: Path, exp: Path) -> None:
-    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon="B B IY\nD D IY\n", lm=ARPA)))
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon="B B IY\nC S IY\nD D IY\nX K\n", lm=ARPA)))
     assert (exp / "lang" / "lm.arpa").read_text() == ARPA
     assert lines(exp / "lang" / "vocabulary.txt") == ["B"]
     assert read_json(exp / "lang" / "report.json")["vocabulary"]["left_out_words"] == ["A"]
@@ -125,7 +125,7 @@ def test_own_model_is_kept_and_gives_the_vocabulary(tmp_path: Path, exp: Path) -
     [
         ({"lexicon": LEXICON, "lm": "no model\n"}, "lm, line 1: not a whole ARPA model"),
         ({"lexicon": "a AH\n", "lm": ARPA}, "spelling and case"),
-        ({"lexicon": "a AH\n"}, "the training transcripts: expected words of the lexicon"),
+        ({"lexicon": "a AH\n"}, "train: 100.0 % of the words are not in the lexicon, for example A, B, C"),
         ({"lexicon": LEXICON, "vocabulary": "A B\n"}, "expected a word a line, found 'A B'"),
         ({"lexicon": LEXICON, "vocabulary": "\n"}, "found no word"),
     ],

@@ -51,10 +51,20 @@ def exp(tmp_path: Path, config: Config) -> Path:
     for number, system in enumerate(systems(config)):
         if system.kind != "ensemble":
             write_model(tmp_path, config, system.name, number)
-        for split in ("dev", "test"):
-            rows = [{"id": f"{split}-{u}", "text": HEARD.get(system.name, "TWO")} for u in range(SPLITS[split])]
-            write_jsonl(tmp_path / "decode" / system.name / split / "hypotheses.jsonl", rows)
+        texts = {
+            split: {f"{split}-{u}": HEARD.get(system.name, "TWO") for u in range(SPLITS[split])}
+            for split in ("dev", "test")
+        }
+        write_hypotheses(tmp_path, system.name, texts)
     return tmp_path
+
+
+def write_hypotheses(exp: Path, system: str, texts: dict[str, dict[str, str]]) -> None:
+    step = finishable(exp / "decode" / system)
+    for split, hypotheses in texts.items():
+        rows = ({"id": name, "text": text} for name, text in hypotheses.items())
+        write_jsonl(step.folder / split / "hypotheses.jsonl", rows)
+    step.finish([f"{split}/hypotheses.jsonl" for split in texts])
 
 
 def finishable(folder: Path) -> Step:
@@ -129,11 +139,17 @@ def test_only_what_changed_is_counted_again(exp: Path, config: Config, capsys: p
     capsys.readouterr()
     score_systems(exp, config)
     assert str(exp / "scores") + ": finished, skipped" in capsys.readouterr().out
-    path = exp / "decode" / "student-T2" / "test" / "hypotheses.jsonl"
-    write_jsonl(path, read_jsonl(path)[1:])
+    folder = exp / "decode" / "student-T2"
+    said = {
+        split: {row["id"]: row["text"] for row in read_jsonl(folder / split / "hypotheses.jsonl")}
+        for split in ("dev", "test")
+    }
+    del said["test"]["test-0"]
+    (folder / "stamp.json").unlink()
+    write_hypotheses(exp, "student-T2", said)
     score_systems(exp, config)
     told = capsys.readouterr().out
-    assert "student-T2: done again, since the input hypotheses of test changed" in told
+    assert "student-T2: done again, since the input decode/student-T2 changed" in told
     assert "1 utterances of" in told
     assert read_json(exp / "scores" / "student-T2.json")["test"]["missing"] == ["test-0"]
     assert (exp / "counts" / "member-01" / "stamp.json").read_bytes() == counted
@@ -141,7 +157,7 @@ def test_only_what_changed_is_counted_again(exp: Path, config: Config, capsys: p
 
 def test_missing_stages_are_named(exp: Path, config: Config) -> None:
     (exp / "decode" / "hard-50" / "dev" / "hypotheses.jsonl").unlink()
-    with pytest.raises(UserError, match="stage 9 makes it"):
+    with pytest.raises(UserError, match="missing or altered since stage 9 wrote it"):
         score_systems(exp, config)
     (exp / "models" / "member-02" / "stamp.json").unlink()
     with pytest.raises(UserError, match="stage 4 makes it"):
