@@ -17,20 +17,27 @@ from torch import Tensor, nn
 from asrkd.distill.checks import (
     check_dense,
     check_ids,
+    check_integers,
     check_labels,
+    check_mask,
     check_same_shape,
+    check_tail,
+    check_tail_values,
     check_temperature,
     check_top_k,
     upcast,
 )
-from asrkd.distill.targets import SoftTargets, Tail, check_tail
+from asrkd.distill.targets import SoftTargets, Tail
 from asrkd.distill.top_k import top_k_cross_entropy
 
 NO_LABEL = -100  # of a frame without a transcript; torch's own cross-entropy ignores the same number
 
 
 class LossTerms(NamedTuple):
-    """Scalars, on the device of the logits. A term of weight 0 is not computed and is 0."""
+    """Scalars, on the device of the logits. A term of weight 0 is not computed and is 0.
+
+    When every frame that counts has a label, total = hard_weight * hard + (1 - hard_weight) * T**2 * soft.
+    """
 
     total: Tensor
     soft: Tensor  # CE(p, softmax(z / T)), without the factor T**2: the mean over the frames that count
@@ -42,9 +49,9 @@ class DistillationLoss(nn.Module):
     """The weighted sum of the hard and the soft cross-entropy, for logits of any leading shape.
 
     tail: what SoftTargets leave open, see `soft_cross_entropy`.
-    validate: check every value on every call, which waits for a GPU. Without it shapes are checked, and on a CPU what
-    is cheap: the labels' and the ids' range, and that top-k probabilities are some.
-    Raises ValueError when `temperature` is not above 0, `hard_weight` is outside [0, 1] or `tail` is none.
+    validate: check every value on every call, also where that waits for a GPU. Without it shapes and types are checked,
+    and on a CPU what is cheap: the range of labels and ids, and that targets are distributions.
+    Raises ValueError when `temperature` is not above 0, `hard_weight` is outside [0, 1] or `tail` is none of the four.
     """
 
     tail_shape: Tensor | None
@@ -59,6 +66,8 @@ class DistillationLoss(nn.Module):
         check_tail(tail)
         self.temperature = temperature
         self.hard_weight = hard_weight
+        if isinstance(tail, Tensor):
+            check_tail_values(tail, validate=True)
         self.tail = tail if isinstance(tail, str) else "given"
         self.register_buffer("tail_shape", None if isinstance(tail, str) else tail, persistent=False)
         self.validate = validate
@@ -88,12 +97,13 @@ class DistillationLoss(nn.Module):
         weight 1; where hard_weight is 1 it does not count.
         mask: bool (...), True where the frame counts. What stands in other frames, NaN too, has no influence.
 
-        Raises ValueError when a shape does not fit the logits', a value is out of range or something needed is None.
+        Raises ValueError when a shape does not fit the logits', a type or a value is not such, or something needed is
+        None.
         """
         logits = upcast(student_logits)
         shape = logits.shape[:-1]
         if mask is not None:
-            check_same_shape("mask", mask.shape, "logits", shape)
+            check_mask(mask, shape)
             logits = torch.where(mask.unsqueeze(-1), logits, 0)
         counted = torch.ones(shape, dtype=torch.bool, device=logits.device) if mask is None else mask
         hard = soft = logits.new_zeros(shape)
@@ -102,6 +112,7 @@ class DistillationLoss(nn.Module):
             if labels is None:
                 raise ValueError(f"expected labels, found None; only hard_weight=0 needs none, not {self.hard_weight}")
             check_same_shape("labels", labels.shape, "logits", shape)
+            check_integers("labels", labels)
             labels = labels.long()
             labelled = counted & (labels != NO_LABEL)
             labels = torch.where(labelled, labels, 0)
@@ -135,7 +146,7 @@ def soft_cross_entropy(
     """CE(targets, softmax(student_logits / temperature)) of each frame: (...), without the factor T**2, 0 where masked.
 
     student_logits: (..., C); targets: probabilities (..., C) or SoftTargets; mask: bool (...), True where the frame
-    counts.
+    counts. The gradient goes to the student, and to dense targets that ask for one.
     tail: how the mass of the pdfs that SoftTargets do not name is taken. "lump": they are one class, for the student
     too, which is free to share it out; "even": each of them has the same share; a tensor (C,): shares in proportion
     to it, for example to the mean of the teacher's distributions; "drop": none has any, and the named ones are scaled
@@ -146,10 +157,13 @@ def soft_cross_entropy(
     check_tail(tail)
     logits = upcast(student_logits)
     if mask is not None:
-        check_same_shape("mask", mask.shape, "logits", logits.shape[:-1])
+        check_mask(mask, logits.shape[:-1])
         logits = torch.where(mask.unsqueeze(-1), logits, 0)
     if isinstance(targets, SoftTargets):
         check_top_k(targets.ids.shape, targets.probs.shape, targets.tail.shape, logits.shape)
+        check_integers("ids", targets.ids)
+        if isinstance(tail, Tensor):
+            check_tail_values(tail, validate)
         ids, probs, rest = targets.ids.long(), targets.probs.to(logits.dtype), targets.tail.to(logits.dtype)
         if mask is not None:
             probs, ids = (torch.where(mask.unsqueeze(-1), tensor, 0) for tensor in (probs, ids))
@@ -160,6 +174,5 @@ def soft_cross_entropy(
     probs = targets.to(logits.dtype)
     if mask is not None:
         probs = torch.where(mask.unsqueeze(-1), probs, 0)
-    if validate:
-        check_dense(probs, mask)
+    check_dense(probs, mask, validate)
     return -(probs * (logits / temperature).log_softmax(-1)).sum(-1)

@@ -18,13 +18,14 @@ A file gets its name when it is complete, so that what bears the name is whole.
 """
 
 import ctypes
+import mmap
 import os
 import struct
 import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,39 +49,58 @@ class Shard:
     crc: int  # of the records, as the footer has it
 
 
+class _Added(NamedTuple):
+    """An utterance of a shard that is being written."""
+
+    row: bytes  # of the table
+    name: bytes  # with its newline
+    frames: int  # of it and all before
+    crc: int  # of the records of it and all before
+
+
 class ShardFile:
-    """A shard that is being written."""
+    """A shard that is being written. An utterance is in it when `add` has returned: `finish` takes away what an
+    interrupted `add` or `finish` left."""
 
     def __init__(self, path: Path, record_bytes: int, card_crc: int) -> None:
         self.path = path
-        self.ids: list[str] = []
-        self.records = 0
         self._record_bytes = record_bytes
         self._card_crc = card_crc
-        self._crc = 0
-        self._table = bytearray()
+        self._added: list[_Added] = []
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 (finish() closes it)
 
     def add(self, utterance_id: str, first: int, records: Tensor) -> None:
         """records: (T, record_bytes) uint8."""
-        data = as_bytes(records)
+        data, before = as_bytes(records), self._so_far()
+        row, name = UTTERANCE.pack(first, len(records)), f"{utterance_id}\n".encode()
+        self._file.seek(before.frames * self._record_bytes)
         self._file.write(data)
-        self._crc = zlib.crc32(data, self._crc)
-        self._table += UTTERANCE.pack(first, len(records))
-        self.ids.append(utterance_id)
-        self.records += len(records)
+        self._added.append(_Added(row, name, before.frames + len(records), zlib.crc32(data, before.crc)))
 
     def finish(self) -> None:
-        """Write the rest and give the file its name."""
-        names = "".join(f"{name}\n" for name in self.ids).encode()
-        table = bytes(self._table) + names
-        sizes = (self.records, len(self.ids), len(names), self._record_bytes)
-        self._file.write(table + FOOTER.pack(MAGIC, *sizes, self._crc, zlib.crc32(table), self._card_crc))
+        """Write the rest and give the file its name. Without an utterance there is no shard."""
+        if not self._added:
+            self._file.close()
+            self._temporary.unlink()
+            return
+        frames, crc = self._so_far().frames, self._so_far().crc
+        names = b"".join(added.name for added in self._added)
+        table = b"".join(added.row for added in self._added) + names
+        sizes = (frames, len(self._added), len(names), self._record_bytes)
+        self._file.seek(frames * self._record_bytes)
+        self._file.truncate()
+        self._file.write(table + FOOTER.pack(MAGIC, *sizes, crc, zlib.crc32(table), self._card_crc))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
         os.replace(self._temporary, self.path)
+        self._file.close()
+
+    def bytes_of_records(self) -> int:
+        return self._so_far().frames * self._record_bytes
+
+    def _so_far(self) -> _Added:
+        return self._added[-1] if self._added else _Added(b"", b"", 0, 0)
 
 
 def open_shard(path: Path, record_bytes: int, card_crc: int) -> Shard:
@@ -108,8 +128,17 @@ def open_shard(path: Path, record_bytes: int, card_crc: int) -> Shard:
     ids = table[utterances * UTTERANCE.size :].decode().split("\n")[:-1]
     if len(ids) != utterances or int(numbers[:, 1].sum()) != frames:
         raise _damaged(path, f"expected {utterances} utterances of {frames} frames, found others in its table")
-    mapped = torch.from_file(str(path), shared=False, size=frames * own_bytes, dtype=torch.uint8)
-    return Shard(path, ids, numbers[:, 0], numbers[:, 1], mapped.view(frames, own_bytes), crc)
+    return Shard(path, ids, numbers[:, 0], numbers[:, 1], _mapped(path, frames, own_bytes), crc)
+
+
+def _mapped(path: Path, frames: int, record_bytes: int) -> Tensor:
+    """(frames, record_bytes) uint8."""
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants memory that it might write to
+    if hasattr(mmap, "MADV_RANDOM"):
+        # Frames are gathered from anywhere: reading ahead took a hundred times as long where nothing was in memory yet.
+        mapped.madvise(mmap.MADV_RANDOM)
+    return torch.frombuffer(mapped, dtype=torch.uint8, count=frames * record_bytes).view(frames, record_bytes)
 
 
 def verify_shard(shard: Shard) -> None:
@@ -118,6 +147,8 @@ def verify_shard(shard: Shard) -> None:
     with open(shard.path, "rb") as file:
         while left > 0:
             block = file.read(min(BLOCK, left))
+            if not block:
+                raise _damaged(shard.path, f"{left} bytes of its records went while it was read")
             crc, left = zlib.crc32(block, crc), left - len(block)
     if crc != shard.crc:
         raise _damaged(shard.path, f"its records were altered (CRC-32 {crc:08x}, expected {shard.crc:08x})")
@@ -132,4 +163,4 @@ def as_bytes(tensor: Tensor) -> bytes:
 
 
 def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: {what}; delete it and make the soft targets again (stage 5)")
+    return UserError(f"{path}: {what}; delete it and make the soft targets again")

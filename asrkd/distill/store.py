@@ -13,6 +13,7 @@ Processes that write at the same time each write shards of their own.
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asrkd.distill.checks import check_integers, check_temperature
 from asrkd.distill.records import record_bytes, unpack
 from asrkd.distill.shards import SUFFIX, Shard, open_shard, verify_shard
 from asrkd.distill.targets import SoftTargets
@@ -53,7 +55,7 @@ class SoftTargetStore:
         self.index = {name: u for u, name in enumerate(self.ids)}
         self._first, self._count, self._row, self._shard = (t[order] for t in (first, count, row, number))
         if len(self.index) != len(names):
-            raise UserError(f"{path}: an utterance is in it twice; delete {path} and make the soft targets again")
+            raise UserError(_twice(path, shards))
         self._overlap = bool((self._first[1:] < (self._first + self._count)[:-1]).any())
 
     @staticmethod
@@ -72,11 +74,13 @@ class SoftTargetStore:
 
         top_k: how many pdfs of a frame are kept; 0 keeps all of them, in 8 bits each.
         label_set, features, members: hashes that say what pdf ids, frame numbers and probabilities come from.
-        shard: the name of the writer's shards, by default one that no other process takes.
+        shard: the name of the writer's shards, by default one that no other takes; a name of your own is for one writer
+        at a time, and lets it take up what it left when it was killed.
         Raises ValueError for arguments out of range, UserError when the folder is a store made from something else.
         """
-        if not temperature > 0:
-            raise ValueError(f"expected a temperature above 0, found {temperature}")
+        check_temperature(temperature)
+        if isinstance(members, str):
+            raise ValueError(f"expected a list of the members' hashes, found {members!r}")
         if not 0 <= top_k <= num_pdfs <= 65536 or num_pdfs == 0:
             raise ValueError(f"expected 0 <= top_k <= num_pdfs <= 65536, found top_k={top_k}, num_pdfs={num_pdfs}")
         path = Path(path)
@@ -93,7 +97,7 @@ class SoftTargetStore:
             "members": list(members),
         }
         if (path / CARD).exists():
-            _refuse_difference(path, read_json(path / CARD), card)
+            _refuse_difference(path, _read_card(path), card)
         else:
             write_json(path / CARD, card)  # two processes that come here at once write the same
         return SoftTargetWriter(path, num_pdfs, top_k, zlib.crc32((path / CARD).read_bytes()), shard)
@@ -116,12 +120,7 @@ class SoftTargetStore:
         Raises UserError when the store is missing or damaged, or differs; the message says in what.
         """
         path = Path(path)
-        card = read_json(path / CARD)
-        if not isinstance(card, dict) or card.get("format") != FORMAT or not card.keys() >= KEYS:
-            raise UserError(
-                f"{path / CARD}: expected the card of a soft-target store, {FORMAT!r}; "
-                f"delete {path} and make the soft targets again (stage 5)"
-            )
+        card = _read_card(path)
         wanted = {"label_set": label_set, "features": features}
         _refuse_difference(path, card, {key: value for key, value in wanted.items() if value is not None})
         width, crc = record_bytes(card["num_pdfs"], card["top_k"]), zlib.crc32((path / CARD).read_bytes())
@@ -161,14 +160,15 @@ class SoftTargetStore:
     def gather(self, frame_index: Tensor) -> SoftTargets | Tensor:
         """The targets of frames anywhere in the store, by their positions in the FrameStore.
 
-        frame_index: (B,) int64. Returns ids (B, k) int64, probs (B, k) float32 and tail (B,) float32, or of a dense
-        store (B, C) float32. Raises UserError for a frame that the store does not have.
+        frame_index: (...) integers. Returns ids (..., k) int64, probs (..., k) float32 and tail (...) float32, or of a
+        dense store (..., C) float32. Raises UserError for a frame that the store does not have.
         """
+        check_integers("frame_index", frame_index)
         if self._overlap:
             raise UserError(f"{self.path}: utterances overlap; shards of several writers need add(..., first=)")
         if not self.ids:
-            raise UserError(f"{self.path}: no soft targets in it; make them again (stage 5)")
-        frame_index = frame_index.cpu()
+            raise UserError(f"{self.path}: no soft targets in it; make them again")
+        shape, frame_index = frame_index.shape, frame_index.cpu().long().flatten()
         u = torch.searchsorted(self._first, frame_index, right=True) - 1  # (B,)
         within = frame_index - self._first[u]
         outside = (u < 0) | (within >= self._count[u])
@@ -186,7 +186,10 @@ class SoftTargetStore:
                     if len(rows)
                 ]
             )
-        return unpack(records, self.top_k)
+        found = unpack(records, self.top_k)
+        if isinstance(found, SoftTargets):
+            return SoftTargets(*(tensor.view(*shape, *tensor.shape[1:]) for tensor in found))
+        return found.view(*shape, self.num_pdfs)
 
     def _find(self, utterance_id: str) -> int:
         if utterance_id not in self.index:
@@ -194,11 +197,28 @@ class SoftTargetStore:
         return self.index[utterance_id]
 
 
+def _read_card(path: Path) -> dict[str, Any]:
+    card = read_json(path / CARD)
+    if not isinstance(card, dict) or card.get("format") != FORMAT or not card.keys() >= KEYS:
+        raise UserError(
+            f"{path / CARD}: expected the card of a soft-target store, {FORMAT!r}; "
+            f"delete {path} and make the soft targets again"
+        )
+    return card
+
+
+def _twice(path: Path, shards: Sequence[Shard]) -> str:
+    name, _ = Counter(name for shard in shards for name in shard.ids).most_common(1)[0]
+    files = " and ".join(shard.path.name for shard in shards if name in shard.ids)
+    return (
+        f"{path}: expected each utterance once, found {name} in {files}; "
+        "delete one of these files and make the soft targets again"
+    )
+
+
 def _refuse_difference(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     different = [
         f"{key} is {found.get(key)}, expected {value}" for key, value in expected.items() if found.get(key) != value
     ]
     if different:
-        raise UserError(
-            f"{path}: the store was made from something else: {'; '.join(different)}; make it again (stage 5)"
-        )
+        raise UserError(f"{path}: the store was made from something else: {'; '.join(different)}; make it again")

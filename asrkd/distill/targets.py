@@ -29,10 +29,3 @@ class SoftTargets(NamedTuple):
         share = self.tail.to(dtype).unsqueeze(-1) / max(num_pdfs - k, 1)  # (..., 1)
         spread = share.expand(*share.shape[:-1], num_pdfs) if k < num_pdfs else share.new_zeros(*share.shape[:-1], k)
         return spread.scatter(-1, self.ids.long(), self.probs.to(dtype))  # (..., num_pdfs)
-
-
-def check_tail(tail: Tail) -> None:
-    if isinstance(tail, str) and tail not in TAILS:
-        raise ValueError(f"expected tail to be {', '.join(TAILS)} or a tensor (C,), found {tail}")
-    if isinstance(tail, Tensor) and tail.ndim != 1:
-        raise ValueError(f"expected tail to be a tensor (C,), found one of shape {tuple(tail.shape)}")

@@ -15,9 +15,9 @@ SHARD_BYTES = 1 << 28  # of records, above which the next utterance begins anoth
 class SoftTargetWriter:
     """Writes shards of its own, named by `shard` and a number, beside those of other writers.
 
-    As a context manager it keeps what was added also when the block ends in an error, but for a full disk's; after
-    kill -9, the shards that were full are there. A new writer goes on: `utterance_id in writer` tells what the store
-    has.
+    As a context manager it keeps what was added also when the block ends in an error or Ctrl-C, but for a full disk's;
+    after kill -9, the shards that were full are there. A new writer goes on: `utterance_id in writer` tells what the
+    store has.
     """
 
     def __init__(self, path: Path, num_pdfs: int, top_k: int, card_crc: int, shard: str) -> None:
@@ -33,7 +33,9 @@ class SoftTargetWriter:
         self._ids = {name for table in tables for name in table.ids}
         for left in path.glob(f".{shard}.*.tmp"):  # by a writer of this name that was killed
             left.unlink()
-        self._number = sum(table.path.name.startswith(f"{shard}.") for table in tables)
+        # Above the highest, not the count: a damaged shard may have been deleted from among them.
+        own = [table.path.name for table in tables if table.path.name.startswith(f"{shard}.")]
+        self._number = max((int(name.split(".")[1]) for name in own), default=-1) + 1
 
     def __contains__(self, utterance_id: str) -> bool:
         """Whether the store had it when this writer began, or has been given it by this writer."""
@@ -49,7 +51,7 @@ class SoftTargetWriter:
         """
         if probs.ndim != 2 or probs.shape[1] != self.num_pdfs or len(probs) == 0:
             raise ValueError(f"{utterance_id}: expected (T > 0, {self.num_pdfs}), found {tuple(probs.shape)}")
-        if not utterance_id or "\n" in utterance_id:
+        if not isinstance(utterance_id, str) or not utterance_id or "\n" in utterance_id:
             raise ValueError(f"expected an utterance's name of one line, found {utterance_id!r}")
         if utterance_id in self._ids:
             raise ValueError(f"{utterance_id}: expected each utterance once, found it a second time")
@@ -57,7 +59,7 @@ class SoftTargetWriter:
         lowest, wrong = float(probs.min()), float((probs.sum(1) - 1).abs().max())
         if not (lowest >= 0 and wrong < 0.01):
             raise ValueError(f"{utterance_id}: expected probabilities, found {lowest} and a sum that is off by {wrong}")
-        if self._file is not None and self._file.records * record_bytes(self.num_pdfs, self.top_k) >= SHARD_BYTES:
+        if self._file is not None and self._file.bytes_of_records() >= SHARD_BYTES:
             self.close()
         if self._file is None:
             name = f"{self._shard}.{self._number:04d}{SUFFIX}"

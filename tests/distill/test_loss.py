@@ -194,10 +194,14 @@ def test_masked_frames_give_nothing(k: int | None) -> None:
     assert broken_z.grad is not None and broken_z.grad[~mask].eq(0).all() and broken_z.grad[mask].ne(0).any(1).all()
 
 
-def test_all_masked_gives_zero_with_a_zero_gradient() -> None:
+@pytest.mark.parametrize("tail", ["dense", "even", "given", "drop", "lump"])
+def test_all_masked_gives_zero_with_a_zero_gradient(tail: str) -> None:
     z = torch.full((2, 3, C), torch.nan, requires_grad=True)
+    broken = torch.full((2, 3, C), torch.nan)
     nothing = torch.zeros(2, 3, dtype=torch.bool)
-    terms = DistillationLoss(2.0, 0.5).terms(z, torch.full((2, 3, C), torch.nan), torch.zeros(2, 3).long(), nothing)
+    loss = DistillationLoss(2.0, 0.5, torch.ones(C) if tail == "given" else tail.replace("dense", "even"))
+    targets = broken if tail == "dense" else SoftTargets(torch.full((2, 3, 2), 99), broken[..., :2], broken[..., 0])
+    terms = loss.terms(z, targets, torch.zeros(2, 3).long(), nothing)
     terms.total.backward()
     assert terms.total == 0 and terms.frames == 0
     assert z.grad is not None and z.grad.eq(0).all()
@@ -244,6 +248,21 @@ def test_mistakes_are_named() -> None:
         loss(z, None, labels)
     with pytest.raises(ValueError, match="int64"):
         loss(labels, p, labels)
+    for mask in (torch.full((4, 5), 255, dtype=torch.uint8), torch.ones(4, 5)):
+        with pytest.raises(ValueError, match=f"mask of torch.bool.*found {mask.dtype}"):
+            loss(z, p, labels, mask)
+    with pytest.raises(ValueError, match="labels of integers, found torch.float32"):
+        loss(z, p, labels + 0.7)
+    with pytest.raises(ValueError, match="ids of integers, found torch.float64"):
+        loss(z, top_k(p, 3)._replace(ids=torch.ones(4, 5, 3).double()), labels)
+    for broken in ([1.0] * C, torch.ones(1, C), None):
+        with pytest.raises(ValueError, match="tail to be even, drop, lump or a tensor"):
+            DistillationLoss(2.0, 0.5, tail=broken)  # type: ignore[arg-type]
+    for shares in (torch.arange(C) - 1.0, torch.zeros(C), torch.full((C,), torch.nan), torch.full((C,), torch.inf)):
+        with pytest.raises(ValueError, match="tail of shares of at least 0"):
+            DistillationLoss(2.0, 0.5, tail=shares)
+        with pytest.raises(ValueError, match="tail of shares of at least 0"):
+            soft_cross_entropy(z, top_k(p, 3), 2.0, tail=shares)
     for temperature in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature"):
             DistillationLoss(temperature)
@@ -272,13 +291,34 @@ def test_values_out_of_range_are_named() -> None:
         cheap(z, soft._replace(probs=2 * soft.probs), labels)
     with pytest.raises(ValueError, match=r"no pdf twice in a frame, found ids \[2, 2, 2\]"):
         full(z, soft._replace(ids=torch.full((4, 3), 2)), labels)
-    with pytest.raises(ValueError, match=r"targets of at least 0 .* found nan"):
-        full(z, p * torch.nan, labels)
-    with pytest.raises(ValueError, match=r"targets of at least 0 .* 2\.0 as the sum"):
-        full(z, 2 * p, labels)
+    for loss in (cheap, full):
+        with pytest.raises(ValueError, match=r"targets of at least 0 .* found nan"):
+            loss(z, p * torch.nan, labels)
+        with pytest.raises(ValueError, match=r"targets of at least 0 .* 2\.0 as the sum"):
+            loss(z, 2 * p, labels)
+        with pytest.raises(ValueError, match=r"targets of at least 0"):  # the teacher's logits for its probabilities
+            loss(z, logits(4, seed=1), labels)
     torch.testing.assert_close(full(z, p, labels), cheap(z, p, labels))
     # What is masked is not looked at.
     mask = torch.tensor([True, True, False, False])
     broken = SoftTargets(soft.ids.clone(), soft.probs.clone(), soft.tail.clone())
     broken.ids[2:], broken.probs[2:] = 99, torch.nan
     torch.testing.assert_close(full(z, broken, labels + 4 * ~mask, mask), full(z[:2], top_k(p[:2], 3), labels[:2]))
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_an_offset_of_the_logits_changes_nothing(k: int | None) -> None:
+    z, p = logits(20).float(), logits(20, seed=1).softmax(-1).float()
+    targets = p if k is None else top_k(p, k)
+    z = (z * 64).round() / 64  # exact also with the offset
+    torch.testing.assert_close(soft_cross_entropy(z + 8192, targets, 2.0), soft_cross_entropy(z, targets, 2.0))
+
+
+@pytest.mark.parametrize("tail", ["dense", "even", "given", "drop", "lump"])
+def test_no_value_is_waited_for(tail: str) -> None:
+    # A tensor of the meta device has no values: to look at one raises.
+    z, probs = torch.empty(4, 5, C, device="meta", requires_grad=True), torch.empty(4, 5, C, device="meta")
+    named = SoftTargets(probs[..., :3].long(), probs[..., :3], probs[..., 0])
+    loss = DistillationLoss(2.0, 0.5, torch.ones(C) if tail == "given" else tail.replace("dense", "even")).to("meta")
+    loss(z, probs if tail == "dense" else named, probs[..., 0].long(), probs[..., 0].bool()).backward()
+    assert z.grad is not None and z.grad.shape == z.shape

@@ -2,12 +2,16 @@
 
 import math
 import multiprocessing
+import os
 import shutil
 import struct
 import subprocess
 import sys
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from asrkd import SoftTargets, SoftTargetStore
+from asrkd.distill import shards as shards_module
 from asrkd.distill import writer as writer_module
 from asrkd.distill.writer import SoftTargetWriter
 from asrkd.errors import UserError
@@ -236,6 +241,103 @@ def test_after_a_full_disk_no_half_shard_has_a_name(tmp_path: Path) -> None:
     assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u"]
 
 
+def _write_all(path: Path) -> None:
+    with create(path, shard="one") as writer:
+        for u in range(400):
+            if f"u{u}" not in writer:
+                writer.add(f"u{u}", probabilities(300, seed=u), first=300 * u)
+
+
+def test_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_store as t; "
+        "t.writer_module.SHARD_BYTES = 200_000; print('begun', flush=True); t._write_all(Path(sys.argv[2]))"
+    )
+    for delay in (0.02, 0.1):
+        command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path / "killed")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.kill()
+    monkeypatch.setattr(writer_module, "SHARD_BYTES", 200_000)
+    for name in ("killed", "whole"):
+        _write_all(tmp_path / name)
+    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert len(files) > 5 and files == sorted(path.name for path in (tmp_path / "killed").iterdir())
+    for name in files:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["after the records", "in the footer", "before the name"])
+def test_ctrl_c_in_the_middle_of_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    interrupted: list[str] = []
+
+    def once(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            found = function(*arguments)
+            if not interrupted:
+                interrupted.append(moment)
+                raise KeyboardInterrupt
+            return found
+
+        return call
+
+    with pytest.raises(KeyboardInterrupt), create(tmp_path, shard="one") as writer:
+        writer.add("u", probabilities(4))
+        if moment == "after the records":
+            monkeypatch.setattr(shards_module, "_Added", once(shards_module._Added))
+        elif moment == "in the footer":
+            monkeypatch.setattr(writer_module, "SHARD_BYTES", 1)  # `v` begins another
+            monkeypatch.setattr(os, "fsync", once(lambda file: None))
+        else:
+            monkeypatch.setattr(zlib, "crc32", once(zlib.crc32))
+        writer.add("v", probabilities(4))
+    assert interrupted
+    monkeypatch.undo()
+    with create(tmp_path, shard="one") as writer:
+        writer.add("v", probabilities(3))
+    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u", "v"]
+
+
+def test_a_deleted_shard_alone_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "SHARD_BYTES", 1)  # a shard an utterance
+
+    def write() -> list[str]:
+        with create(tmp_path, shard="one") as writer:
+            missing = [f"u{u}" for u in range(3) if f"u{u}" not in writer]
+            for name in missing:
+                writer.add(name, probabilities(4), first=4 * int(name[1:]))
+        return missing
+
+    assert write() == ["u0", "u1", "u2"]
+    (tmp_path / "one.0000.targets").unlink()
+    assert write() == ["u0"]
+    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u0", "u1", "u2"]
+
+
+def test_an_utterance_in_two_shards_is_named(tmp_path: Path) -> None:
+    writers = [create(tmp_path, shard=name) for name in ("one", "two")]
+    for writer in writers:
+        writer.add("u", probabilities(4))
+        writer.close()
+    with pytest.raises(UserError, match=r"found u in one\.0000\.targets and two\.0000\.targets; delete one"):
+        SoftTargetStore.open(tmp_path)
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_gather_keeps_the_shape_of_the_index(tmp_path: Path, top_k: int) -> None:
+    with create(tmp_path, top_k=top_k) as writer:
+        writer.add("u", probabilities(12))
+    store, index = SoftTargetStore.open(tmp_path), torch.arange(12).view(2, 3, 2)
+    found, flat = store.gather(index), store.gather(index.flatten())
+    for whole, part in zip(found, flat, strict=True) if top_k else [(dense(found), dense(flat))]:
+        assert whole.shape[:3] == (2, 3, 2) and torch.equal(whole.flatten(0, 2), part)
+    assert dense(SoftTargetStore.open(tmp_path).gather(torch.tensor(3))).shape == (C,) if not top_k else True
+    with pytest.raises(ValueError, match="frame_index of integers, found torch.float32"):
+        store.gather(torch.zeros(2))
+
+
 def test_an_empty_store_has_no_frames(tmp_path: Path) -> None:
     create(tmp_path).close()
     with pytest.raises(UserError, match="no soft targets in it"):
@@ -251,6 +353,9 @@ def test_bad_probabilities_are_refused(tmp_path: Path) -> None:
                 writer.add(name, bad)
         with pytest.raises(ValueError, match="second time"):
             writer.add("good", good)
+        for wrong in ("", "two\nlines", "a\ud800", 7):
+            with pytest.raises(ValueError, match="name of one line|surrogates"):
+                writer.add(wrong, good)  # type: ignore[arg-type]
     assert SoftTargetStore.open(tmp_path).ids == ["good"]
 
 
@@ -288,3 +393,8 @@ def test_bad_arguments(tmp_path: Path) -> None:
         create(tmp_path, temperature=0)
     with pytest.raises(ValueError, match="shard"):
         create(tmp_path, shard="../outside")
+    with pytest.raises(ValueError, match="list of the members' hashes, found 'ab'"):
+        SoftTargetStore.create(tmp_path, temperature=2.0, num_pdfs=C, top_k=3, label_set="", features="", members="ab")
+    (tmp_path / "card.json").write_text("[]")
+    with pytest.raises(UserError, match="expected the card of a soft-target store"):
+        create(tmp_path)

@@ -85,6 +85,27 @@ def test_vmap_over_utterances_and_gradients_of_each(dense: bool) -> None:
     torch.testing.assert_close(each, whole.grad)
 
 
+@pytest.mark.parametrize("tail", ["even", "given", "drop", "lump"])
+def test_vmap_over_a_part_of_the_targets(tail: str) -> None:
+    inputs, probs, _, _ = (tensor.view(3, 4, *tensor.shape[1:]) for tensor in batch())
+    z, loss = student()(inputs).detach(), DistillationLoss(2.0, 0.0, torch.ones(C) if tail == "given" else tail)
+    ids = torch.arange(4).expand(4, 4)  # the same pdfs in all utterances
+
+    def one(z: Tensor, probs: Tensor) -> Tensor:
+        named = probs.gather(-1, ids)
+        return loss(z, SoftTargets(ids, named, 1 - named.sum(-1)))
+
+    expected = torch.stack([one(*row) for row in zip(z, probs, strict=True)])
+    torch.testing.assert_close(torch.func.vmap(one)(z, probs), expected)
+
+
+def test_vmap_cannot_validate() -> None:
+    inputs, probs, _, _ = batch()
+    loss = DistillationLoss(2.0, 0.0, validate=True)
+    with pytest.raises(ValueError, match=r"validate=False under torch\.func"):
+        torch.func.vmap(loss)(student()(inputs).detach(), probs)
+
+
 def _worker(rank: int, folder: str) -> None:
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
