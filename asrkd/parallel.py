@@ -1,6 +1,8 @@
 """Independent jobs through joblib: one machine (loky), Ray or Dask."""
 
+import io
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +12,7 @@ from asrkd.orphans import end_with
 from asrkd.progress import track
 
 Result = TypeVar("Result")
+_CLEAR_LINE = "\r\x1b[2K"
 
 
 def cores() -> int:
@@ -58,7 +61,30 @@ def parallel(
 def _in_worker(caller: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
     if os.getppid() == caller:
         end_with(caller)
+    if os.getpid() != caller and sys.stdout.isatty():
+        sys.stdout = _WorkerLines(
+            sys.stdout.buffer, encoding=sys.stdout.encoding, errors=sys.stdout.errors, line_buffering=True
+        )
     return _with_threads(1, function, job)
+
+
+class _WorkerLines(io.TextIOWrapper):
+    """A worker's output on the terminal: lines alone, since several bars would draw over each other.
+
+    Each takes the place of the caller's bar, which the caller draws again below it, and is written at once, so that the
+    bar does not come in between.
+    """
+
+    _line = ""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str, /) -> int:
+        whole, newline, self._line = (self._line + text).rpartition("\n")
+        if newline:
+            super().write(f"{_CLEAR_LINE}{whole}\n")
+        return len(text)
 
 
 def _with_threads(threads: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:

@@ -1,6 +1,7 @@
 """Parallel jobs and their progress."""
 
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -70,6 +71,44 @@ def test_workers_do_not_outlive_a_killed_call(tmp_path: Path) -> None:
         process.kill()
     workers = [int(file.read_text()) for file in files]
     wait_for(lambda: not any(alive(worker) for worker in workers))
+
+
+BARS = """
+import time
+from asrkd import progress
+from asrkd.config import RunConfig
+from asrkd.parallel import parallel
+
+def work(name):
+    progress.SECONDS_BETWEEN_LINES = 0.01
+    for _ in progress.track(range(4), what=name, unit="steps"):
+        time.sleep(0.2)
+
+parallel(work, [("first",), ("second",)], RunConfig(jobs=2), what="outer")
+"""
+
+
+def test_workers_on_a_terminal_print_lines_and_the_caller_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen([sys.executable, "-c", BARS], stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: read_or_end(ours), b"")).decode()
+    os.close(ours)
+    assert process.returncode == 0, shown
+    # What stands on the terminal in the end of each line: what was written after it was last cleared.
+    lines = [line.rpartition("\x1b[2K")[2] for line in shown.replace("\r\n", "\n").split("\n")]
+    for name in ("first", "second"):
+        assert [line for line in lines if line.startswith(f"{name}: 2/4 steps, ")]
+    drawn = [part for part in shown.split("\x1b[2K") if "\u2501" in part]
+    assert drawn and all("outer" in part for part in drawn)
+
+
+def read_or_end(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux's way to say that nobody writes any more
+        return b""
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

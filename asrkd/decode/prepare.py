@@ -2,13 +2,16 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jiwer
 import numpy as np
+import torch
+from torch import Tensor
 
 from asrkd.config import Config, section
 from asrkd.corpus.cuts import read_cuts
@@ -24,6 +27,7 @@ from asrkd.train.forward import log_posteriors
 
 HYPOTHESES, SCALES, REPORT = "hypotheses.jsonl", "scales.json", "report.json"
 TRAINED_BY = {"member": "stage 4", "ensemble": "stage 4", "student": "stage 6", "limited": "stage 7"}
+BLOCK_BYTES = 1 << 30  # of log-likelihoods that lie on disk at once; 4,000 pdfs on LibriSpeech's test-clean take 31 GB
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
         if step.begin():
             jobs.append((exp, config, system, step))
     if jobs:
+        # Also on a GPU as many as there are cores: most of the time goes into the search, which the GPU has no part in.
+        # Each holds a context on the GPU; where its memory does not suffice for all of them, run.jobs allows fewer.
         parallel(_decode_system, jobs, config.run, what="decoding", unit="systems")
 
 
@@ -105,7 +111,8 @@ def decode_split(
     """Decode a FrameStore with the models' mean posterior and the graph and prior of `exp`, into `folder`.
 
     Writes hypotheses.jsonl, report.json and scales.json. Without `scales`, the point of config.decode's grid with the
-    lowest WER against `references` (utterance id -> text) is taken. The folder `work` inside is removed at the end.
+    lowest WER against `references` (utterance id -> text) is taken. The folder `work` inside is removed at the end; it
+    never holds log-likelihoods of more than BLOCK_BYTES, unless a single utterance has more.
     """
     decode = config.decode
     if scales is not None:
@@ -117,14 +124,17 @@ def decode_split(
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
-    began = time.monotonic()
-    write_loglikes(work / "loglikes.npy", models, FrameStore.open(features), prior(exp), config.train.precision)
-    posteriors_seconds = time.monotonic() - began
+    store, log_prior = FrameStore.open(features), torch.from_numpy(np.log(prior(exp)).astype(np.float32))
+    if len(log_prior) != models[0].num_pdfs:
+        raise UserError(
+            f"{features}: expected models of the alignment's {len(log_prior)} pdfs, found {models[0].num_pdfs}; "
+            "train them again"
+        )
     job = {
         "graph": str((exp / "graph").resolve()),
         "vocabulary": str((exp / "graph" / "vocabulary.txt").resolve()),
         "loglikes": str((work / "loglikes.npy").resolve()),
-        "utterances": str((features / "utterances.jsonl").resolve()),
+        "utterances": str((work / "utterances.jsonl").resolve()),
         "acoustic_scale": acoustic_scale,
         "beam": {
             "search": decode.search_beam,
@@ -135,14 +145,12 @@ def decode_split(
         "grid": grid,
         "hypotheses": str((work / "grid.jsonl").resolve()),
         "report": str((work / REPORT).resolve()),
-        "what": what,
     }
-    write_json(work / "job.json", job)
-    run_under_k2("asrkd.decode.search", [str(work / "job.json")])
-    rows = read_jsonl(work / "grid.jsonl")
+    stream = log_posteriors(models, store, precision=config.train.precision)
+    rows, report = _search_in_blocks(job, store, (log_p - log_prior for _, log_p in stream), len(log_prior), work, what)
     best, notes = (0, {}) if scales is not None else _choose(rows, grid, references or {})
     write_jsonl(folder / HYPOTHESES, ({"id": row["id"], "text": row["texts"][best]} for row in rows))
-    _report(folder, read_json(work / REPORT), posteriors_seconds, config.features.frame_shift, what)
+    _report(folder, report, config.features.frame_shift, what)
     shutil.rmtree(work)
     # Last, since its presence says that the split is decoded.
     write_json(folder / SCALES, {**asdict(Scales(acoustic_scale, *grid[best])), **notes})
@@ -157,22 +165,69 @@ def prior(exp: Path) -> np.ndarray[Any, Any]:
     return found
 
 
-def write_loglikes(
-    path: Path, models: Sequence[AcousticModel], store: FrameStore, prior: np.ndarray[Any, Any], precision: str
-) -> None:
-    """log p(pdf | frame) - log prior(pdf): (N, C) float32 on disk, parallel to the store's frames."""
-    if len(prior) != models[0].num_pdfs:
-        raise UserError(
-            f"{store.folder}: expected models of the alignment's {len(prior)} pdfs, found {models[0].num_pdfs}; "
-            "train them again"
-        )
-    log_prior = np.log(prior).astype(np.float32)
-    shape = (len(store.frames), len(prior))
+def _search_in_blocks(
+    job: Mapping[str, Any], store: FrameStore, loglikes: Iterator[Tensor], num_pdfs: int, work: Path, what: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows and the report of asrkd.decode.search over all of the store.
+
+    loglikes: log p(pdf | frame) - log prior(pdf) of each utterance, (T, C). They are one stream, so that where a block
+    ends has no influence on which frames are computed together, and so on the results.
+    """
+    rows, reports, seconds = [], [], 0.0
+    blocks = _blocks(store.counts.tolist(), 4 * num_pdfs)
+    for number, block in enumerate(blocks, 1):
+        began = time.monotonic()
+        counts = store.counts[block]
+        first = np.cumsum(counts) - counts
+        write_loglikes(Path(job["loglikes"]), islice(loglikes, len(counts)), (int(counts.sum()), num_pdfs))
+        seconds += time.monotonic() - began
+        table = zip(store.ids[block], first.tolist(), counts.tolist(), strict=True)
+        write_jsonl(Path(job["utterances"]), ({"id": u, "first": start, "frames": count} for u, start, count in table))
+        part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
+        write_json(work / "job.json", {**job, "what": what + part})
+        run_under_k2("asrkd.decode.search", [str(work / "job.json")])
+        Path(job["loglikes"]).unlink()
+        rows += read_jsonl(Path(job["hypotheses"]))
+        reports.append(read_json(Path(job["report"])))
+    return rows, {**_sum(reports), "posteriors_seconds": round(seconds, 2)}
+
+
+def write_loglikes(path: Path, loglikes: Iterable[Tensor], shape: tuple[int, int]) -> None:
+    """Those of utterances, one after the other: (N, C) float32 on disk."""
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    for name, log_p in log_posteriors(models, store, precision=precision):
-        u = store.index[name]
-        out[store.first[u] : store.first[u] + store.counts[u]] = log_p.numpy() - log_prior
+    first = 0
+    for utterance in loglikes:
+        out[first : first + len(utterance)] = utterance.numpy()
+        first += len(utterance)
     out.flush()
+
+
+def _blocks(frames: Sequence[int], frame_bytes: int) -> list[slice]:
+    """Successive utterances, of so many frames each, that make at most BLOCK_BYTES, or a single one."""
+    blocks, first, size = [], 0, 0
+    for u, count in enumerate(frames):
+        if u > first and size + count * frame_bytes > BLOCK_BYTES:
+            blocks.append(slice(first, u))
+            first, size = u, 0
+        size += count * frame_bytes
+    return [*blocks, slice(first, len(frames))]
+
+
+def _sum(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The reports of several blocks as one."""
+    frames = sum(search["frames"] for search in searches)
+    arcs = sum(search["lattice_arcs_a_frame"] * search["frames"] for search in searches)
+    return {
+        "utterances": sum(search["utterances"] for search in searches),
+        "frames": frames,
+        "loading_seconds": round(sum(search["loading_seconds"] for search in searches), 2),
+        "search_seconds": round(sum(search["search_seconds"] for search in searches), 2),
+        "lattice_arcs_a_frame": round(arcs / max(frames, 1), 1),
+        **{
+            name: [utterance for search in searches for utterance in search[name]]
+            for name in ("decoded_with_a_wider_beam", "without_path")
+        },
+    }
 
 
 def _choose(
@@ -204,12 +259,11 @@ def _say_edge(grid: Sequence[tuple[float, float]], best: int) -> None:
             )
 
 
-def _report(folder: Path, search: dict[str, Any], posteriors_seconds: float, frame_shift: float, what: str) -> None:
+def _report(folder: Path, search: dict[str, Any], frame_shift: float, what: str) -> None:
     seconds = max(search["frames"] * frame_shift / 1000, 1e-9)
     report = {
         **search,
         "audio_seconds": round(seconds, 2),
-        "posteriors_seconds": round(posteriors_seconds, 2),
         "search_real_time_factor": round(search["search_seconds"] / seconds, 4),
     }
     write_json(folder / REPORT, report)

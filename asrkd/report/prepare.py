@@ -41,7 +41,8 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     run = {"machine": facts.machine(), "seeds": seeds(config), "versions": facts.versions(stamps)}
     curves = read_curves(exp, scores)
 
-    results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons)]
+    test_speakers = reports["data"]["test"]["speakers"]
+    results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons, test_speakers)]
     if scores.limited:
         results.insert(1, tables.limited_data(scores))
     results.append(tables.members(scores))

@@ -125,7 +125,8 @@ def shares(rows: Sequence[ShareRow]) -> Table:
     return Table("shares", "What the corpus does not change", columns, cells, notes, texts=2)
 
 
-def comparisons(rows: Sequence[Comparison]) -> Table:
+def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
+    """`speakers`: how many there are in test."""
     columns = ["", "Against", "WER difference", "95 % interval", "Fewer errors in"]
     cells = [
         [
@@ -139,7 +140,10 @@ def comparisons(rows: Sequence[Comparison]) -> Table:
     ]
     notes = [
         "Points of WER on test, below zero where the first system is better: a paired bootstrap over the test "
-        "utterances. The last column is the share of the resamples in which the first system makes fewer errors."
+        "utterances. The last column is the share of the resamples in which the first system makes fewer errors.",
+        f"Test has {speakers} speaker{'' if speakers == 1 else 's'}. Utterances are resampled, not speakers: where "
+        "speakers are few, others would move the differences by more than the intervals say. Member 1 is one training "
+        "run, with the luck of its seed.",
     ]
     return Table("comparisons", "Is it more than chance?", columns, cells, notes, texts=2)
 

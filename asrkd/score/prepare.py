@@ -30,6 +30,7 @@ from asrkd.score.frames import FrameScores, frame_scores
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import WordErrors, read_word_errors, score_texts, write_word_errors
 from asrkd.systems import System, limited_name, systems
+from asrkd.train.device import one_net_at_a_time
 from asrkd.train.forward import log_posteriors
 
 SCORED = ("dev", "test")
@@ -114,7 +115,7 @@ def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> N
         work.append((exp, config, system, step))
     jobs = [job for job in work if job[-1].begin()]
     if jobs:
-        parallel(_count_system, jobs, config.run, what="scoring", unit="systems")
+        parallel(_count_system, jobs, one_net_at_a_time(config.run), what="scoring", unit="systems")
 
 
 def _models_and_hypotheses(exp: Path, system: System) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from asrkd.config import Config, section
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
+from asrkd.errors import UserError
 from asrkd.experiment import Step, identity, read_json
 from asrkd.parallel import parallel
 from asrkd.train.data import FrameData
@@ -76,12 +77,8 @@ def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
     targets = None
     if training.hard_weight < 1:
         counts = {train.ids[u]: train.frames_of(u) for u in train.utterance_of(train.usable).unique().tolist()}
-        targets = SoftTargetStore.open(
-            exp / targets_name(training.temperature),
-            label_set=label_set["hash"],
-            features=step.inputs["features/train"],
-            frames=counts,
-            verify=True,
+        targets = _open_targets(
+            exp / targets_name(training.temperature), label_set["hash"], step.inputs["features/train"], counts
         )
     train_model(
         step.folder,
@@ -98,3 +95,12 @@ def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
     )
     step.finish(OUTPUTS)
     (step.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:
+    """All of it read once. Raises UserError when it is damaged or not of these labels, features and frame counts."""
+    try:
+        return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=True)
+    except UserError as error:
+        # Its stamp says "finished" and may fit all the same, hence --force.
+        raise UserError(f"{error} (run.sh --stage 5 --stop-stage 5 --force)") from None

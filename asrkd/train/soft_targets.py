@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrkd.config import Config, section
-from asrkd.distill.store import SoftTargetStore
+from asrkd.distill.store import CARD, SoftTargetStore
 from asrkd.experiment import Step, identity, read_json
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
@@ -52,7 +52,8 @@ def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
     parallel(_write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
     for temperature, step in pending.items():
         store = SoftTargetStore.open(step.folder)
-        step.finish(file.name for file in step.folder.iterdir() if file.name != "stamp.json")
+        # Not all that lies there: a writer that was killed may have left a temporary file.
+        step.finish([CARD, *(shard.path.name for shard in store.shards)])
         print(
             f"T = {temperature:g}: soft targets of {len(store)} utterances by {len(members)} members, "
             f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",

@@ -12,11 +12,14 @@ import torch
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.graph import build_graph
-from asrkd.decode.prepare import decode_systems, prior, read_scales, write_loglikes
+from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.prepare import decode_split, decode_systems, load_models, read_scales
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import FrameStore, write_store
 from asrkd.models.dnn import AcousticModel, save_model
+from asrkd.systems import systems
+from asrkd.train.forward import log_posteriors
 
 PHONES = ["SIL", "SPN", "X", "Y"]
 WORDS = ["A", "B", "C"]
@@ -123,16 +126,53 @@ def test_nothing_is_left_behind_and_nothing_done_twice(exp: Path, capsys: pytest
     assert capsys.readouterr().out.count("finished, skipped") == 3
 
 
-def test_loglikes_are_posterior_over_prior(exp: Path, tmp_path: Path) -> None:
-    class Even(AcousticModel):
-        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            return torch.zeros(len(inputs), 12)
+def decoded(exp: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, np.ndarray]]:
+    """The test set decoded into `folder`; the log-likelihoods that each search found, and their file."""
+    config, searched = small_config(), []
 
-    store = FrameStore.open(exp / "features" / "dev")
-    write_loglikes(tmp_path / "l.npy", [Even(5, 12, small_config().model)], store, prior(exp), "float32")
-    found = np.load(tmp_path / "l.npy")
-    expected = np.log(1 / 12 / np.load(exp / "align" / "prior.npy"))
-    np.testing.assert_allclose(found, np.tile(expected, (65, 1)), atol=1e-5)
+    def run(module: str, arguments: list[str]) -> None:
+        loglikes = Path(read_json(Path(arguments[0]))["loglikes"])
+        searched.append((loglikes, np.load(loglikes)))
+        run_under_k2(module, arguments)
+
+    monkeypatch.setattr("asrkd.decode.prepare.run_under_k2", run)
+    models = load_models(exp, next(s for s in systems(config) if s.name == "member-01"), config)
+    scales = read_scales(exp / "decode" / "member-01" / "dev")
+    decode_split(exp, config, models, exp / "features" / "test", folder, scales=scales, what="test")
+    return searched
+
+
+def test_loglikes_are_posterior_over_prior(exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, found),) = decoded(exp, tmp_path, monkeypatch)
+    models = load_models(exp, systems(small_config())[0], small_config())
+    store = FrameStore.open(exp / "features" / "test")
+    posteriors = np.concatenate([p.exp().numpy() for _, p in log_posteriors(models, store, precision="float32")])
+    np.testing.assert_allclose(found, np.log(posteriors / np.load(exp / "align" / "prior.npy")), atol=1e-4)
+
+
+def test_blocks_bound_the_disk_and_change_no_result(exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, whole),) = decoded(exp, tmp_path / "whole", monkeypatch)
+    bound = 40 * 12 * 4  # 40 frames of 12 pdfs: the utterances of 30 and 2 frames together, that of 50 alone
+    monkeypatch.setattr("asrkd.decode.prepare.BLOCK_BYTES", bound)
+    blocks = decoded(exp, tmp_path / "blocks", monkeypatch)
+    assert [len(loglikes) for _, loglikes in blocks] == [32, 50]
+    np.testing.assert_array_equal(np.concatenate([loglikes for _, loglikes in blocks]), whole)
+    assert not any(file.exists() for file, _ in blocks)
+    hypotheses = [(tmp_path / name / "hypotheses.jsonl").read_bytes() for name in ("whole", "blocks")]
+    assert hypotheses[0] == hypotheses[1] == (exp / "decode" / "member-01" / "test" / "hypotheses.jsonl").read_bytes()
+    one, several = (read_json(tmp_path / name / "report.json") for name in ("whole", "blocks"))
+    for key in one:
+        if key == "lattice_arcs_a_frame":
+            assert several[key] == pytest.approx(one[key], abs=0.11)
+        elif "search" not in key and "seconds" not in key:
+            assert several[key] == one[key]
+    assert several["without_path"] == ["test-short"] and several["audio_seconds"] == 0.82
+
+
+def test_models_of_other_pdfs_are_refused(exp: Path, tmp_path: Path) -> None:
+    model = AcousticModel(5, 13, small_config().model)
+    with pytest.raises(UserError, match="expected models of the alignment's 12 pdfs, found 13; train them again"):
+        decode_split(exp, small_config(), [model], exp / "features" / "test", tmp_path, what="test")
 
 
 def test_a_missing_stage_is_named(tmp_path: Path) -> None:
@@ -143,8 +183,6 @@ def test_a_missing_stage_is_named(tmp_path: Path) -> None:
 
 
 def test_pdfs_of_other_phones_are_refused(exp: Path, tmp_path: Path) -> None:
-    from asrkd.decode.interpreter import run_under_k2
-
     lang = exp / "lang"
     np.save(tmp_path / "pdfs.npy", np.zeros((3, 3, 3), dtype=np.int32))
     job = {"pdfs": tmp_path / "pdfs.npy", "phones": lang / "phones.txt", "vocabulary": lang / "vocabulary.txt"}

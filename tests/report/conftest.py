@@ -101,7 +101,8 @@ COMPARISONS = [
 
 def make_experiment(exp: Path, config: Config) -> Path:
     finished(
-        exp / "data", {"report.json": {"train": {"hours": 2.69, "speakers": 20}, "test": {"hours": 0.41}, "oov": 3}}
+        exp / "data",
+        {"report.json": {"train": {"hours": 2.69, "speakers": 20}, "test": {"hours": 0.41, "speakers": 2}, "oov": 3}},
     )
     cuts().to_file(exp / "data" / "test.jsonl.gz")
     finished(exp / "features" / "train", {"card.json": {}})

@@ -105,6 +105,7 @@ def test_markdown_and_json_say_the_same(exp: Path, config: Config) -> None:
     write_report(exp, config)
     markdown = (exp / "report" / "RESULTS.md").read_text(encoding="utf-8")
     assert "| baseline (mean of 3) | 51.0 ± 1.0 | 47.0 ± 1.0 | 58.9 |" in markdown
+    assert "Test has 2 speakers." in markdown
     assert "| 4 members | 2 min | 3 min |" in markdown  # 150 s and 180 s
     results = json.loads((exp / "report" / "results.json").read_text(encoding="utf-8"))
     assert results["systems"]["student-T2"]["test"]["frame_accuracy"] == pytest.approx(49.4)

@@ -64,8 +64,10 @@ def test_a_single_member_has_no_spread(scores: Scores) -> None:
 
 
 def test_comparisons(exp: Path) -> None:
-    table = tables.comparisons(read_comparisons(exp))
+    table = tables.comparisons(read_comparisons(exp), speakers=2)
     assert table.rows == [["student, T = 2", "member 1", "-0.50", "-1.50 to +0.50", "80 %"]]
+    assert table.notes[1].startswith("Test has 2 speakers. Utterances are resampled, not speakers:")
+    assert tables.comparisons([], speakers=1).notes[1].startswith("Test has 1 speaker. ")
 
 
 def test_markdown() -> None:

@@ -1,12 +1,14 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
-from asrkd.config import Config, LimitedConfig, ModelConfig
+from asrkd.config import Config, LimitedConfig, ModelConfig, RunConfig
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl, write_jsonl, write_npy
 from asrkd.features.splice import splice
@@ -162,3 +164,19 @@ def test_missing_stages_are_named(exp: Path, config: Config) -> None:
     (exp / "models" / "member-02" / "stamp.json").unlink()
     with pytest.raises(UserError, match="stage 4 makes it"):
         score_systems(exp, config)
+
+
+def test_a_gpu_scores_one_system_at_a_time(exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.run.jobs = 4
+    jobs_at_a_time = []
+
+    def one_after_the_other(function: Callable[..., None], jobs: list[Any], run: RunConfig, **_: Any) -> None:
+        jobs_at_a_time.append(run.jobs)
+        for job in jobs:
+            function(*job)
+
+    monkeypatch.setattr("asrkd.score.prepare.parallel", one_after_the_other)
+    score_systems(exp, config)
+    monkeypatch.setattr("asrkd.train.device.choose_device", lambda name: torch.device("cuda"))
+    score_systems(exp, config, force=True)
+    assert jobs_at_a_time == [4, 1]

@@ -10,7 +10,7 @@ from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl
+from asrkd.experiment import read_json, read_jsonl, write_json
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
 from asrkd.systems import systems
@@ -82,6 +82,36 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     assert "member-02 epoch 1" in printed
     assert printed.count("epoch 1:") == 1
     assert printed.count("finished, skipped") == 1 + 1 + 1 + 2
+
+
+def test_only_the_store_is_the_soft_targets_identity(exp: Path, config: Config) -> None:
+    config.train.max_epochs = 1
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    folder = exp / "targets" / "train-T2"
+    made = read_json(folder / "stamp.json")
+    assert sorted(made["outputs"]) == ["00000.0000.targets", "card.json"]
+    # As after a call that was killed before it finished the step, in the middle of a write.
+    write_json(folder / "stamp.json", {"state": "begun", "config": made["config"], "inputs": made["inputs"]})
+    (folder / ".stamp.json.123.tmp").write_text("{")
+    (folder / ".other.0000.targets.123.tmp").write_text("half a record")
+    make_soft_targets(exp, config)
+    resumed = read_json(folder / "stamp.json")
+    assert (resumed["outputs"], resumed["identity"]) == (made["outputs"], made["identity"])
+
+
+def test_damaged_soft_targets_name_the_command(exp: Path, config: Config) -> None:
+    config.train.max_epochs = 1
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    shard = exp / "targets" / "train-T2" / "00000.0000.targets"
+    data = bytearray(shard.read_bytes())
+    data[0] ^= 1  # of the same size, so that the stamp does not tell
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=r"records were altered .* \(run\.sh --stage 5 --stop-stage 5 --force\)$"):
+        train_students(exp, config)
+    make_soft_targets(exp, config, force=True)
+    train_students(exp, config)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
