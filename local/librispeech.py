@@ -101,5 +101,5 @@ def main(
 if __name__ == "__main__":
     try:
         main()
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk, a folder that cannot be written: the message names the file
         sys.exit(f"error: {error}")

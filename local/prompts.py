@@ -55,7 +55,12 @@ def fetch(folder: Path) -> Path:
             failure = _run(["dpkg", "-x", str(deb), str(partial)], folder)
             if failure is not None:
                 raise UserError(f"{deb} cannot be unpacked: {failure}; delete it, or {MEND}")
-    partial.rename(unpacked)
+    try:
+        partial.rename(unpacked)
+    except OSError:
+        if not unpacked.is_dir():
+            raise
+        shutil.rmtree(partial)  # another call was quicker; its files are the same
     return unpacked
 
 
@@ -134,5 +139,5 @@ def main(out: Path, sounds_dir: Path | None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk, a folder that cannot be written: the message names the file
         sys.exit(f"error: {error}")

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
 
@@ -38,13 +40,60 @@ def _cut(line: str, path: Path, number: int) -> MonoCut:
         fields = json.loads(line)
         kind = fields.pop("type", None) if isinstance(fields, dict) else None
         if kind == "MonoCut":
-            return MonoCut.from_dict(fields)
-        found = f"an item of type {kind}"
+            cut = MonoCut.from_dict(fields)
+            wrong = _wrong(cut)
+            if not wrong:
+                return cut
+            found = f"a cut with {wrong}"
+        else:
+            found = f"an item of type {kind}"
     except json.JSONDecodeError as error:
         found = f"no JSON: {error}"
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:  # Lhotse checks with assert
         found = f"a cut that lacks or has a wrong {error}"
-    raise UserError(f"{path}, line {number}: expected a Lhotse MonoCut, found {found}")
+    raise UserError(
+        f"{path}, line {number}: expected a Lhotse MonoCut, found {found}; Lhotse's CutSet.to_file writes one"
+    )
+
+
+def _wrong(cut: MonoCut) -> str:
+    """The first field of a wrong type, or nothing: Lhotse takes from JSON whatever is there.
+
+    Ids and speakers that are whole numbers become strings: they name rows and keys of JSON files, where numbers would
+    not come back as such.
+    """
+    cut.id = _name(cut.id)
+    for supervision in cut.supervisions:
+        supervision.id, supervision.speaker = _name(supervision.id), _name(supervision.speaker)
+    sources = cut.recording.sources if cut.recording is not None else []
+    checks: list[tuple[str, Any, bool]] = [
+        ("id", cut.id, isinstance(cut.id, str)),
+        ("start", cut.start, _is_number(cut.start)),
+        ("duration", cut.duration, _is_number(cut.duration)),
+    ]
+    for said in cut.supervisions:
+        checks += [
+            ("speaker", said.speaker, isinstance(said.speaker, str | None)),
+            ("text", said.text, isinstance(said.text, str | None)),
+            ("start of a supervision", said.start, _is_number(said.start)),
+            ("duration of a supervision", said.duration, _is_number(said.duration)),
+        ]
+    if cut.recording is not None:
+        checks.append(("sampling_rate", cut.recording.sampling_rate, _is_number(cut.recording.sampling_rate)))
+    for source in sources:
+        checks += [
+            ("source", source.source, isinstance(source.source, str) or source.type != "file"),
+            ("channels", source.channels, isinstance(source.channels, list)),
+        ]
+    return next((f"{name} {json.dumps(value)[:60]}, of a wrong type" for name, value, right in checks if not right), "")
+
+
+def _name(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def write_cuts(path: Path, cuts: Iterable[MonoCut]) -> None:

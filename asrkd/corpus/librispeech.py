@@ -64,11 +64,11 @@ def _transcripts(folder: Path) -> tuple[dict[str, str], list[LeftOut]]:
     left_out = []
     for path in sorted(folder.glob("*/*/*.trans.txt")):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            name, _, text = line.strip().partition(" ")
+            name, *words = line.split() or [""]  # also at tabs
             if name in texts:
                 left_out.append(LeftOut(name, f"{path}, line {number}: a second transcript of the same id"))
             elif name:
-                texts[name] = " ".join(text.split())
+                texts[name] = " ".join(words)
     return texts, left_out
 
 

@@ -13,6 +13,12 @@ from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, write_json
 
+# Seconds by which a supervision may miss its cut's start or end: times are rounded, and a pause of this length is one
+# that alignment's optional silence takes. A word is longer: cut off or left untranscribed, it would be aligned wrongly.
+EDGE = 0.25
+# Its plain form keeps, in each cut, the others that overlap it.
+TRIM = "`lhotse cut trim-to-supervisions --discard-overlapping IN OUT` makes a cut of each supervision"
+
 
 @dataclass
 class Summary:
@@ -89,13 +95,20 @@ def problem(cut: MonoCut, sample_rate: int) -> str | None:
     if cut.channel not in recording.sources[0].channels:
         return f"expected channel {cut.channel}, found {recording.sources[0].channels}"
     if recording.transforms:
-        return "its recording is augmented on the fly; expected audio saved to a file"
+        return "its recording is augmented on the fly; expected audio saved to a file (Lhotse's cut.save_audio does it)"
     if recording.sampling_rate != sample_rate:
-        return f"expected {sample_rate} Hz (features.sample_rate), found {recording.sampling_rate} Hz"
-    if cut.duration <= 0:
-        return f"expected a duration above 0, found {cut.duration}"
+        rate = recording.sampling_rate
+        return (
+            f"expected {sample_rate} Hz (features.sample_rate), found {rate} Hz; where the whole corpus has it set "
+            f"features.sample_rate={rate}, else resample the audio (Lhotse's cut.resample({sample_rate}).save_audio)"
+        )
+    if cut.start < 0 or cut.duration <= 0:
+        return f"expected a start of 0 or later and a duration above 0, found {cut.start} and {cut.duration}"
     if len(supervisions) != 1:
-        return f"expected one supervision, found {len(supervisions)}"
+        return f"expected one supervision, found {len(supervisions)}; {TRIM}"
+    start, end = supervisions[0].start, supervisions[0].start + supervisions[0].duration
+    if abs(start) > EDGE or abs(end - cut.duration) > EDGE or end <= start:
+        return f"expected a supervision of the whole cut, 0 to {cut.duration:g} s, found {start:g} to {end:g} s; {TRIM}"
     if not (supervisions[0].text or "").strip():
         return "its transcript is empty"
     if not supervisions[0].speaker:

@@ -16,6 +16,9 @@ SILENCE = "SIL"  # the phone of the optional silence between words
 NOISE = "SPN"  # the phone of UNKNOWN
 NOT_WORDS = ("<s>", "</s>", "<unk>", "<eps>")  # symbols of language models and graphs
 VARIANT = re.compile(r"(?<=.)\(\d+\)$")
+SYMBOL = re.compile(r"#[0-9]+", re.ASCII)  # of a graph; #HASH-MARK is a word of the CMU dictionary's
+COMMENT, COMMENT_LINE = "#", ";;;"  # in the CMU dictionary's own files
+STRESSED = re.compile(r"(A[AEHOWY]|E[HRY]|I[HY]|O[WY]|U[HW])[012]")  # AH0, AH1: its vowels
 NUMBER = re.compile(r"[0-9]*\.[0-9]+(e-?[0-9]+)?", re.ASCII)
 
 
@@ -38,12 +41,15 @@ def default_lexicon() -> Lexicon:
 def read_lexicon(path: Path) -> Lexicon:
     """A file of "WORD PHONE PHONE ..." lines, in any order; a word of several lines has variants.
 
-    WORD(2) is a variant of WORD, as in the CMU dictionary's own files. Case is kept. `<UNK> SPN` is added when it is
-    missing. Raises UserError, with the line, on anything else.
+    WORD(2) is a variant of WORD, `;;;` begins a line that is skipped, and a lone `#` ends an entry, as in the CMU
+    dictionary's own files. Case is kept. `<UNK> SPN` is added when it is missing. Raises UserError, with the line, on
+    anything else.
     """
     lexicon: Lexicon = {}
     for number, line in numbered_lines(path):
-        fields = line.split()
+        fields = [] if line.startswith(COMMENT_LINE) else line.split()
+        if COMMENT in fields:
+            fields = fields[: fields.index(COMMENT)]
         if not fields:
             continue
         word, phones = VARIANT.sub("", fields[0]), tuple(fields[1:])
@@ -79,7 +85,7 @@ def _wrong(word: str, phones: tuple[str, ...]) -> str:
         return f"expected at least one phone after the word, found {word} alone"
     if word == UNKNOWN:
         return "" if phones == (NOISE,) else f"expected {UNKNOWN} {NOISE}, found {' '.join((word, *phones))}"
-    if word in NOT_WORDS or word.startswith("#"):
+    if word in NOT_WORDS or SYMBOL.fullmatch(word):
         return f"expected a word, found {word}, a symbol of the graph"
     for phone in phones:
         if phone in (SILENCE, NOISE):

@@ -1,7 +1,9 @@
 """Word n-gram models: estimation with KenLM's lmplz, a check of ARPA files, perplexity with the kenlm module."""
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,20 @@ from pathlib import Path
 from asrkd.errors import UserError
 from asrkd.experiment import replacing
 from asrkd.lang.lexicon import UNKNOWN
-from asrkd.lang.text import is_gzip, numbered_lines
+from asrkd.lang.text import numbered_lines
 from asrkd.progress import track
 
 ORDERS = range(2, 7)  # that KenLM, as it is built by default, can read
+# Asks the kernel to kill what this process becomes when its caller ends, then becomes the program. A preexec_fn would
+# do the same between fork and exec, where a thread of the caller may hold a lock; asrkd.orphans needs a Python to live.
+_ENDS_WITH_CALLER = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("its caller is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 MEMORY = "1G"  # lmplz would otherwise take 80 % of the machine's; what does not fit is sorted on disk
 
 
@@ -64,12 +76,10 @@ def estimate_lm(
 
 
 def check_arpa(path: Path) -> dict[int, int]:
-    """The number of n-grams of each order, after the whole file has been read and found sound.
+    """The number of n-grams of each order, after the whole file, plain or gzip, has been read and found sound.
 
     Raises UserError, with the line, when the file is no ARPA model, is cut short, or has an order KenLM does not read.
     """
-    if path.is_file() and is_gzip(path):
-        raise _not_arpa(path, 1, "\\data\\", "a gzip file; unpack it with gunzip")
     stripped = ((number, line.strip()) for number, line in numbered_lines(path))
     lines = track((pair for pair in stripped if pair[1]), what=f"check of {path.name}", unit="lines")
     number, line = next(lines, (1, "an empty file"))
@@ -103,6 +113,8 @@ def check_arpa(path: Path) -> dict[int, int]:
         number, line = next(lines, (number, "the end of the file"))
     if line != "\\end\\":
         raise _not_arpa(path, number, "\\end\\", line)
+    for _ in lines:  # to the end: there stands a gzip file's checksum
+        pass
     if sentence_ends:
         raise _not_arpa(path, number, "the unigrams <s> and </s>", f"none of {' '.join(sorted(sentence_ends))}")
     return counts
@@ -194,6 +206,7 @@ def _plain(sentence: str) -> str:
 def _run(command: list[str]) -> tuple[bool, str]:
     """Whether the program failed, and what it said. Its steps are shown as they begin."""
     said = []
+    command = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_CALLER, str(os.getpid()), *command]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stderr or ():
             said.append(line)

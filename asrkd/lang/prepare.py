@@ -1,5 +1,6 @@
 """Stage 2: EXP/lang with the lexicon, phones, vocabulary and language model, and a report of how they fit the data."""
 
+import gzip
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +12,9 @@ from asrkd.config import Config, LangConfig, section
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, replacing, write_json, write_text
 from asrkd.lang.coverage import SHOWN, coverage, percent, transcripts
-from asrkd.lang.lexicon import UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
+from asrkd.lang.lexicon import STRESSED, UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
 from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, perplexity
-from asrkd.lang.text import sentences
+from asrkd.lang.text import is_gzip, sentences
 from asrkd.progress import track
 
 OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
@@ -30,6 +31,8 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     step = Step(exp / "lang", made_by="stage 2", config=chosen, inputs=inputs, force=force)
     if not step.begin():
         return
+    for left in step.folder.glob("*.tmp"):  # of a call that was killed
+        left.unlink()
     texts = {split: transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
     lexicon = source_lexicon(lang)
     report: dict[str, Any] = {
@@ -38,12 +41,13 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
             "words": len(lexicon),
             "pronunciations": sum(map(len, lexicon.values())),
             "phones": len(phone_list(lexicon)),
+            "stressed_phones": sum(bool(STRESSED.fullmatch(phone)) for phone in phone_list(lexicon)),
         }
     }
     _expect_known(coverage(texts["train"], lexicon), lang)
     arpa = step.folder / "lm.arpa"
     make = _given_model if lang.lm else _estimated_model
-    vocabulary, report["vocabulary"], report["language_model"] = make(lang, lexicon, texts["train"], arpa)
+    vocabulary, report["vocabulary"], report["language_model"] = make(lang, lexicon, texts, arpa)
     for split, text in texts.items():
         report[split] = coverage(text, lexicon)
         if split != "train":
@@ -75,12 +79,12 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 def _estimated_model(
-    lang: LangConfig, lexicon: Lexicon, transcripts: list[str], arpa: Path
+    lang: LangConfig, lexicon: Lexicon, texts: Mapping[str, list[str]], arpa: Path
 ) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     source = lang.lm_text or "the training transcripts"
 
     def text() -> Iterable[str]:
-        return sentences(Path(lang.lm_text)) if lang.lm_text else transcripts
+        return sentences(Path(lang.lm_text)) if lang.lm_text else texts["train"]
 
     counts = Counter(_words(track(text(), what="words of the LM text", unit="sentences")))
     if lang.vocabulary:
@@ -90,6 +94,7 @@ def _estimated_model(
         asked = []
         vocabulary = most_frequent(counts, lexicon, lang.vocabulary_size)
     _expect_words(vocabulary, lang.vocabulary or source, lang)
+    _expect_spoken(vocabulary, lang.vocabulary or source, lang, texts)
     unseen = [word for word in vocabulary if word not in counts]
     if unseen:
         print(f"{len(unseen)} words of {lang.vocabulary} are not in {source}: each is added once, alone", flush=True)
@@ -106,16 +111,22 @@ def _estimated_model(
 
 
 def _given_model(
-    lang: LangConfig, lexicon: Lexicon, _: list[str], arpa: Path
+    lang: LangConfig, lexicon: Lexicon, texts: Mapping[str, list[str]], arpa: Path
 ) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """The user's model as it is; a vocabulary that is given too restricts what can be decoded."""
     ngrams = check_arpa(Path(lang.lm))
-    with replacing(arpa) as temporary:
-        shutil.copyfile(lang.lm, temporary)
+    # Unpacked where it is gzip: the graph's builder and KenLM read the copy.
+    with (
+        gzip.open(lang.lm) if is_gzip(Path(lang.lm)) else open(lang.lm, "rb") as given,
+        replacing(arpa) as temporary,
+        open(temporary, "wb") as copy,
+    ):
+        shutil.copyfileobj(given, copy)
     modelled = set(arpa_words(arpa))
     asked = read_vocabulary(Path(lang.vocabulary)) if lang.vocabulary else sorted(modelled)
     vocabulary = [word for word in asked if word in lexicon and word in modelled and word != UNKNOWN]
     _expect_words(vocabulary, lang.lm, lang)
+    _expect_spoken(vocabulary, lang.vocabulary or lang.lm, lang, texts)
     left_out = sorted(set(asked) - set(vocabulary))
     return vocabulary, _vocabulary_report(vocabulary, left_out), {"source": lang.lm, "ngrams": ngrams}
 
@@ -145,6 +156,28 @@ def _expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
         )
 
 
+def _expect_spoken(vocabulary: list[str], source: str, lang: LangConfig, texts: Mapping[str, list[str]]) -> None:
+    """Days of training cannot make up for words that the decoder does not have.
+
+    Above half the words it is told, since a few utterances tried as a corpus may be so; above 90 %, as with a text in
+    another case, it is an error, unless the user named the vocabulary.
+    """
+    known: Lexicon = {word: [] for word in vocabulary}
+    for split in ("dev", "test"):
+        found = coverage(texts[split], known)
+        if 2 * found["out_of_lexicon"] <= found["words"]:
+            continue
+        some = ", ".join(found["out_of_lexicon_words"][:3])
+        told = (
+            f"{split}: {found['out_of_lexicon_percent']} % of the words are not in the vocabulary of "
+            f"{len(vocabulary):,} words from {source}, and cannot be recognised, for example {some}; expected the "
+            "transcripts' spelling and case (--lm-text, --lm or lang.vocabulary names another)"
+        )
+        if 10 * found["out_of_lexicon"] > 9 * found["words"] and not lang.vocabulary:
+            raise UserError(told)
+        print(f"WARNING: {told}", flush=True)
+
+
 def _perplexity(arpa: Path, text: list[str], vocabulary: set[str]) -> dict[str, Any]:
     found = perplexity(arpa, track(text, what="perplexity", unit="sentences"))
     outside = sum(word not in vocabulary for word in _words(text))
@@ -163,6 +196,9 @@ def _show(report: Mapping[str, Any]) -> None:
     model = report["language_model"]
     ngrams = ", ".join(f"{count:,} {order}-grams" for order, count in model["ngrams"].items())
     print(f"vocabulary: {report['vocabulary']['words']:,} words; language model ({model['source']}): {ngrams}")
+    stressed = report["lexicon"]["stressed_phones"]
+    if stressed:
+        print(f"lexicon: {stressed} of its phones are vowels with a stress mark (AH0, AH1), each a phone of its own")
     table = Table("", "words", "not in the lexicon", "not in the vocabulary", "perplexity")
     for split in ("train", "dev", "test"):
         row = report[split]

@@ -24,7 +24,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise UserError(
-                f"{path}, line {number}: expected UTF-8 text, found other bytes; convert it (iconv)"
+                f"{path}, line {number}: expected UTF-8 text, found other bytes; convert it, from Latin-1 for example "
+                f"with: iconv -f latin1 -t utf-8 {path} > NEW"
             ) from None
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(f"{path}: expected a whole gzip file, found: {error} (after line {number})") from None

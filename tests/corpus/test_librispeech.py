@@ -1,4 +1,7 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +58,14 @@ def test_what_is_unusable_is_named_and_left_out(tmp_path: Path) -> None:
     assert "audio without a transcript" in why["1-7-0009"]
 
 
+def test_transcripts_with_tabs(tmp_path: Path) -> None:
+    folder = make_chapter(tmp_path, "small", "1", ["A", "B"])
+    (folder / "1-7.trans.txt").write_text("1-7-0000\tONE\tTWO\n\n1-7-0001 \t THREE\n1-7-0002\t\n")
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    assert [cut.supervisions[0].text for cut in cuts] == ["ONE TWO", "THREE"]
+    assert [item.id for item in left_out] == ["1-7-0002"]
+
+
 def test_a_missing_corpus_or_subset(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder; --corpus-dir"):
         read_librispeech(tmp_path / "nowhere", "small")
@@ -83,6 +94,10 @@ def test_cut_sets_are_written_with_the_same_bytes(tmp_path: Path) -> None:
         (b'{"id": "a", "start": 0}\n', "found an item of type None"),
         (b'{"type": "MonoCut", "id": "a"}\n', "lacks or has a wrong"),
         (b"[1]\n", "line 1"),
+        (
+            b'{"type": "MonoCut", "id": "a", "start": 0, "duration": 1, "channel": 0, "recording": "a"}\n',
+            "line 1: .*'str'",
+        ),
         (b"\xff\xfe\n", "found"),
     ],
 )
@@ -90,6 +105,52 @@ def test_what_is_no_cut_set(tmp_path: Path, content: bytes, match: str) -> None:
     path = tmp_path / "cuts.jsonl"
     path.write_bytes(content)
     with pytest.raises(UserError, match=match):
+        read_cuts(path)
+
+
+def written_by_hand(folder: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
+    """A cut set of two, the second with fields (its own, its supervision's) that Lhotse would not write."""
+    make_chapter(folder, "small", "1", ["A", "B"])
+    cuts, _ = read_librispeech(folder, "small")
+    fields = [cut.to_dict() for cut in cuts]
+    change(fields[1], fields[1]["supervisions"][0])
+    path = folder / "cuts.jsonl"
+    path.write_text("".join(json.dumps(own) + "\n" for own in fields))
+    return path
+
+
+def test_numbers_as_names_become_strings(tmp_path: Path) -> None:
+    path = written_by_hand(tmp_path, lambda cut, said: (cut.update(id=7), said.update(id=8, speaker=1089))[0])
+    cut = list(read_cuts(path))[1]
+    assert (cut.id, cut.supervisions[0].id, cut.supervisions[0].speaker) == ("7", "8", "1089")
+
+
+@pytest.mark.parametrize(
+    ("cut_fields", "said_fields", "found"),
+    [
+        ({"id": 1.5}, {}, "id 1.5"),
+        ({"start": "0"}, {}, 'start "0"'),
+        ({"duration": "0.2"}, {}, 'duration "0.2"'),
+        ({"duration": float("nan")}, {}, "duration NaN"),
+        ({}, {"text": 7}, "text 7"),
+        ({}, {"speaker": ["s"]}, 'speaker \\["s"\\]'),
+        ({}, {"start": "0"}, 'start of a supervision "0"'),
+        ({}, {"duration": None}, "duration of a supervision null"),
+    ],
+)
+def test_a_field_of_a_wrong_type(
+    tmp_path: Path, cut_fields: dict[str, Any], said_fields: dict[str, Any], found: str
+) -> None:
+    path = written_by_hand(tmp_path, lambda cut, said: (cut.update(cut_fields), said.update(said_fields))[0])
+    with pytest.raises(
+        UserError, match=f"cuts.jsonl, line 2: expected a Lhotse MonoCut, found a cut with {found}, of a"
+    ):
+        read_cuts(path)
+
+
+def test_a_recording_with_fields_of_a_wrong_type(tmp_path: Path) -> None:
+    path = written_by_hand(tmp_path, lambda cut, _: cut["recording"]["sources"][0].update(source=7, channels=0))
+    with pytest.raises(UserError, match="line 2: .* source 7, of a wrong type"):
         read_cuts(path)
 
 

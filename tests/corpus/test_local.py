@@ -21,11 +21,22 @@ LOCAL = Path(__file__).resolve().parents[2] / "local"
 
 def call(name: str, *args: object) -> None:
     """What `python local/NAME.py ARGS` does, in this process."""
+    load(name).main([str(arg) for arg in args], standalone_mode=False)
+
+
+def load(name: str) -> Any:
     spec = spec_from_file_location(f"local_{name}", LOCAL / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    script: Any = module_from_spec(spec)
+    script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    script.main([str(arg) for arg in args], standalone_mode=False)
+    return script
+
+
+def run(name: str, *args: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as run.sh does it."""
+    paths = os.pathsep.join([str(LOCAL.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(LOCAL / f"{name}.py"), *map(str, args)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths, **variables}, capture_output=True, text=True)
 
 
 def write_subset(root: Path, subset: str, speakers: list[str], utterances: int = 2) -> None:
@@ -80,11 +91,26 @@ def test_a_download_that_fails_is_one_error(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_error_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, str(LOCAL / "librispeech.py"), "--out", str(tmp_path), "--corpus-dir", "nowhere"]
-    paths = os.pathsep.join([str(LOCAL.parent), os.environ.get("PYTHONPATH", "")])
-    failed = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    failed = run("librispeech", "--out", tmp_path, "--corpus-dir", "nowhere")
     assert failed.returncode == 1
     assert failed.stderr == "error: nowhere: no such folder; --corpus-dir names a folder in LibriSpeech's layout\n"
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "corpus" / "a" / "1" / "1" / "1-1.trans.txt").mkdir(parents=True)
+    failed = run("librispeech", "--out", tmp_path / "out", "--corpus-dir", tmp_path / "corpus", "--train", "a")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: [Errno 21] Is a directory: ") and "1-1.trans.txt" in failed.stderr
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("apt-get", "dpkg"):
+        (tools / name).write_text("#!/bin/sh\n")
+        (tools / name).chmod(0o755)
+    path = os.pathsep.join([str(tools), os.environ["PATH"]])
+    failed = run("prompts", "--out", tmp_path / "out", PATH=path, XDG_CACHE_HOME="/dev/null/x")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: [Errno 20] Not a directory: '/dev/null/x")
+    assert failed.stderr.count("\n") == 1
 
 
 LIST = """; comment
@@ -140,6 +166,26 @@ def test_a_machine_without_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="no apt-get on this machine; --sounds-dir"):
         call("prompts", "--out", tmp_path / "out")
+
+
+def test_two_calls_that_fetch_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("prompts")
+    cache = tmp_path / "prompts"
+
+    def commands(command: list[str], folder: Path) -> None:
+        """apt-get and dpkg; while this call unpacks, another one finishes."""
+        if command[0] == "apt-get":
+            (cache / f"{script.PACKAGES[0]}_1.deb").write_bytes(b"")
+        else:
+            for target in (Path(command[-1]), cache / "unpacked"):
+                target.mkdir()
+                (target / "sound.wav").write_text(target.name)
+
+    monkeypatch.setattr(script, "_run", commands)
+    monkeypatch.setattr(script.shutil, "which", lambda tool: tool)
+    assert script.fetch(cache) == cache / "unpacked"
+    assert (cache / "unpacked" / "sound.wav").read_text() == "unpacked"
+    assert not list(cache.glob("unpacked.*"))
 
 
 def test_an_apt_that_fails_is_tried_with_lists_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from lhotse.augmentation import Speed
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, read_cuts, write_cuts
-from asrkd.corpus.prepare import prepare_data
+from asrkd.corpus.prepare import prepare_data, problem
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, read_jsonl
 
@@ -95,12 +95,18 @@ def two_supervisions(cut: MonoCut) -> None:
     ("change", "why"),
     [
         (set_recording(sampling_rate=8000), "expected 16000 Hz (features.sample_rate), found 8000 Hz"),
+        (set_recording(sampling_rate=8000), "set features.sample_rate=8000, else resample"),
         (set_recording(transforms=[Speed(0.9)]), "augmented"),
         (set_recording(sources=[]), "one audio file"),
         (set_supervision(text="  "), "transcript is empty"),
         (set_supervision(text=None), "transcript is empty"),
         (set_supervision(speaker=None), "no speaker"),
-        (two_supervisions, "found 2"),
+        (two_supervisions, "found 2; `lhotse cut trim-to-supervisions --discard-overlapping IN OUT`"),
+        (set_supervision(start=-3.0, duration=100.0), "0 to 0.1 s, found -3 to 97 s; `lhotse cut trim-to-supervisions"),
+        (set_supervision(duration=0.36), "found 0 to 0.36 s"),
+        (set_supervision(start=-0.26, duration=0.36), "found -0.26 to 0.1 s"),
+        (set_supervision(start=0.1, duration=0.0), "found 0.1 to 0.1 s"),
+        (lambda cut: setattr(cut, "start", -1.0), "expected a start of 0 or later"),
         (missing_audio, "no such audio file"),
         (lambda cut: setattr(cut, "duration", 0.0), "duration above 0"),
         (lambda cut: setattr(cut, "channel", 1), "expected channel 1"),
@@ -119,6 +125,17 @@ def test_what_is_unusable_is_left_out_or_stops(tmp_path: Path, change: Callable[
     (item,) = read_jsonl(tmp_path / "exp" / "data" / "left_out.jsonl")
     assert why in item["why"]
     assert len(read_cuts(tmp_path / "exp" / "data" / "train.jsonl.gz")) == 3
+
+
+def test_a_supervision_may_miss_the_ends_of_its_cut_by_a_pause() -> None:
+    def why(start: float, duration: float) -> str | None:
+        cut = make_cut("a", Path(__file__), 16000, 16000 * 10, "s", "A")
+        cut.supervisions[0].start, cut.supervisions[0].duration = start, duration
+        return problem(cut, 16000)
+
+    assert why(0, 10) is why(-0.01, 10.02) is why(0.25, 9.5) is None
+    for start, duration in ((1.0, 0.5), (0.3, 9.7), (0, 9.7), (0, 10.3), (-0.3, 10.3)):
+        assert "trim-to-supervisions" in (why(start, duration) or "")
 
 
 def test_the_first_few_are_named(tmp_path: Path) -> None:

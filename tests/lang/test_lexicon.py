@@ -23,7 +23,7 @@ from asrkd.lang.lexicon import (
 
 letters = st.characters(codec="utf-8", categories=["L", "N", "P", "S"])
 words = st.text(letters, min_size=1, max_size=6).filter(
-    lambda word: word not in (*NOT_WORDS, UNKNOWN) and not word.startswith("#") and not VARIANT.search(word)
+    lambda word: word not in (*NOT_WORDS, UNKNOWN) and not word.startswith(("#", ";;;")) and not VARIANT.search(word)
 )
 phones = st.text(st.characters(categories=["Lu", "Ll"]), min_size=1, max_size=3).filter(
     lambda phone: phone not in (SILENCE, NOISE)
@@ -41,6 +41,23 @@ def test_written_lexicon_is_read_back(tmp_path: Path, lexicon: Lexicon) -> None:
     path = tmp_path / "lexicon.txt"
     write_lexicon(path, lexicon)
     assert read_lexicon(path) == {**lexicon, UNKNOWN: [(NOISE,)]}
+
+
+def test_the_cmu_dictionarys_own_files(tmp_path: Path) -> None:
+    path = tmp_path / "cmudict"
+    path.write_text(
+        ";;; # CMUdict  --  Major Version: 0.07\n;;;\n#HASH-MARK  HH AE1 M AA2 R K\nREAD  R EH1 D\nREAD(1)  R IY1 D\n"
+        "d'artagnan D AH0 R T AE1 NG Y AH0 N # foreign french\n# a comment\n"
+    )
+    assert read_lexicon(path) == {
+        "#HASH-MARK": [("HH", "AE1", "M", "AA2", "R", "K")],
+        "READ": [("R", "EH1", "D"), ("R", "IY1", "D")],
+        "d'artagnan": [("D", "AH0", "R", "T", "AE1", "NG", "Y", "AH0", "N")],
+        UNKNOWN: [(NOISE,)],
+    }
+    path.write_bytes("DÉJÀ  D EY2 ZH AA1\n".encode("latin-1"))
+    with pytest.raises(UserError, match="cmudict, line 1: expected UTF-8 .*iconv -f latin1 -t utf-8 .*cmudict > "):
+        read_lexicon(path)
 
 
 def test_variants_blank_lines_tabs_and_gzip(tmp_path: Path) -> None:

@@ -1,4 +1,9 @@
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,7 +93,9 @@ def test_gzip_and_missing_arpa(tmp_path: Path) -> None:
     import gzip
 
     (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(ARPA.encode()))
-    with pytest.raises(UserError, match="gunzip"):
+    assert check_arpa(tmp_path / "lm.arpa.gz") == {1: 5, 2: 3}
+    (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(ARPA.encode())[:-9])
+    with pytest.raises(UserError, match="expected a whole gzip file"):
         check_arpa(tmp_path / "lm.arpa.gz")
     with pytest.raises(UserError, match="found none"):
         check_arpa(tmp_path / "lm.arpa")
@@ -129,6 +136,40 @@ def test_large_text_has_its_own_discounts_and_the_same_bytes_again(tmp_path: Pat
         assert not estimate_lm(text, words[:900], tmp_path / name, order=3, prune=prune, unseen=[])
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert check_arpa(tmp_path / "one")[3] < check_arpa(tmp_path / "whole")[3]
+
+
+def test_lmplz_ends_with_its_caller(tmp_path: Path) -> None:
+    program, started = tmp_path / "lmplz", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\necho $$ > {started}.part\nmv {started}.part {started}\nexec sleep 60\n")
+    program.chmod(0o755)
+    code = f"from asrkd.lang.lm import _run; _run([{str(program)!r}])"
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    lmplz = 0
+    try:
+        wait_until(started.is_file)
+        lmplz = int(started.read_text())
+        caller.kill()
+        caller.wait()
+        wait_until(lambda: not running(lmplz))
+    finally:
+        caller.kill()
+        if lmplz and running(lmplz):
+            os.kill(lmplz, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def running(process: int) -> bool:
+    """Not gone, and not waiting to be reaped either."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_lmplz_failure_is_told(tmp_path: Path, needs_lmplz: None) -> None:

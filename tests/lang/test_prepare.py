@@ -93,10 +93,10 @@ def test_finished_step_is_skipped_until_a_file_changes(
     assert "finished, skipped" in capsys.readouterr().out
     prepare_lang(exp, config, force=True)
     assert (exp / "lang" / "lm.arpa").read_bytes() == before
-    (tmp_path / "lm_text").write_text("A A D\n")
+    (tmp_path / "lm_text").write_text("A B D\n")
     prepare_lang(exp, config)
     assert "the input lm_text changed" in capsys.readouterr().out
-    assert lines(exp / "lang" / "vocabulary.txt") == ["A", "D"]
+    assert lines(exp / "lang" / "vocabulary.txt") == ["A", "B", "D"]
 
 
 def test_closed_vocabulary_is_whole_in_the_model(
@@ -118,6 +118,56 @@ def test_own_model_is_kept_and_gives_the_vocabulary(tmp_path: Path, exp: Path) -
     assert (exp / "lang" / "lm.arpa").read_text() == ARPA
     assert lines(exp / "lang" / "vocabulary.txt") == ["B"]
     assert read_json(exp / "lang" / "report.json")["vocabulary"]["left_out_words"] == ["A"]
+
+
+def test_own_model_may_be_gzip(tmp_path: Path, exp: Path) -> None:
+    chosen = lang(tmp_path, lexicon=LEXICON)
+    chosen.lm = str(tmp_path / "lm.arpa.gz")
+    Path(chosen.lm).write_bytes(gzip.compress(ARPA.encode()))
+    prepare_lang(exp, Config(lang=chosen))
+    assert (exp / "lang" / "lm.arpa").read_text() == ARPA
+
+
+def test_a_vocabulary_that_does_not_fit_the_transcripts(
+    tmp_path: Path, exp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a text in another case: the few words that it shares with the lexicon are all that could be recognised."""
+    other = ARPA.replace("A", "D").replace("B", "C")
+    told = "dev: 100.0 % of the words are not in the vocabulary of 2 words from .*/lm, .* example A, B, Y; .*--lm-text"
+    with pytest.raises(UserError, match=told):
+        prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, lm=other)))
+    # Of one's own choice, as is one that is far too small for a corpus of a few utterances.
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, lm=other, vocabulary="D\n")))
+    assert "WARNING: dev: 100.0 % of the words are not in the vocabulary of 1 words" in capsys.readouterr().out
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon="B B IY\nC S IY\nD D IY\nX K\n", lm=ARPA)))
+    said = capsys.readouterr().out
+    assert "WARNING: dev: 66.67 % of the words" in said and "WARNING: test: 75.0 % of the words" in said
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, lm=ARPA)))
+    assert "WARNING: dev" not in capsys.readouterr().out
+
+
+def test_a_text_in_another_case_stops_before_a_model_is_made(tmp_path: Path, exp: Path) -> None:
+    with pytest.raises(UserError, match="dev: 100.0 % of the words .* the vocabulary of 1 words from .*/lm_text"):
+        prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, lm_text="a b D\n")))
+    assert not (exp / "lang" / "lm.arpa").exists()
+
+
+def test_stress_marks_are_told(tmp_path: Path, exp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon="A AH0\nA AH1\nB B IY1\nC K P1\n", lm=ARPA)))
+    assert "lexicon: 3 of its phones are vowels with a stress mark" in capsys.readouterr().out
+    prepare_lang(exp, Config(lang=lang(tmp_path, lexicon=LEXICON, lm=ARPA)))
+    assert "stress mark" not in capsys.readouterr().out
+
+
+def test_what_a_killed_call_left_is_removed(tmp_path: Path, exp: Path) -> None:
+    config = Config(lang=lang(tmp_path, lexicon="a AH\n", lm=ARPA))
+    with pytest.raises(UserError):
+        prepare_lang(exp, config)
+    for name in ("text.tmp", "words.tmp", ".lm.arpa.12.tmp"):
+        (exp / "lang" / name).write_text("A B\n")
+    with pytest.raises(UserError):
+        prepare_lang(exp, config)
+    assert [path.name for path in (exp / "lang").iterdir()] == ["stamp.json"]
 
 
 @pytest.mark.parametrize(
