@@ -98,6 +98,19 @@ for _name, _step in STEPS.items():
 
 @cli.command()
 @experiment
+@click.argument("key")
+def value(exp: Path, key: str) -> None:
+    """Print what EXP/config.yaml has for KEY (SECTION.KEY)."""
+    from asrkd.config import section
+
+    try:
+        print(section(read_config(exp), key)[key])
+    except (KeyError, TypeError):
+        raise UserError(f"{key}: no such value; the keys are in asrkd/config.py") from None
+
+
+@cli.command()
+@experiment
 def words(exp: Path) -> None:
     """Print the words of the transcripts that the lexicon does not have."""
     from asrkd.lang.coverage import show_coverage
@@ -108,7 +121,7 @@ def words(exp: Path) -> None:
 @cli.command()
 @experiment
 @click.option("--corpus-dir", type=click.Path(path_type=Path), help="A tree in LibriSpeech's layout.")
-@click.option("--test", "name", help="The subset of --corpus-dir to decode, or a name for --cuts.", required=True)
+@click.option("--test", "name", help="Subsets of --corpus-dir, commas between, or a name for --cuts.", required=True)
 @click.option("--cuts", type=click.Path(path_type=Path), help="A Lhotse cut set, instead of --corpus-dir.")
 @click.option("--force", is_flag=True, help="Do it again, even if it is finished.")
 def evaluate(exp: Path, corpus_dir: Path | None, name: str, cuts: Path | None, force: bool) -> None:

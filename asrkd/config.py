@@ -11,6 +11,8 @@ from typing import Any
 from asrkd.errors import UserError
 from asrkd.experiment import write_text
 
+KEYS = "the keys and defaults are in asrkd/config.py"
+
 
 @dataclass
 class DataConfig:
@@ -156,28 +158,40 @@ class Config:
 def load_config(*files: Path, overrides: list[str] | None = None) -> Config:
     """Defaults, then the YAML files in turn, then `section.key=value` overrides.
 
+    Where text is expected, all that stands after the first `=` is that text, as it is; other values are YAML.
     Raises UserError on a missing file, an unknown key or a value of the wrong type.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    # OmegaConf raises TypeError for a list where keys are expected, and OSError for a file of one number.
+    wrong = (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError)
     merged = OmegaConf.structured(Config)
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: no such config file; --conf names a YAML file")
         try:
             merged = OmegaConf.merge(merged, OmegaConf.load(file))
-        except (OmegaConfBaseException, YAMLError) as error:
-            raise UserError(f"{file}: {_first_line(error)}") from None
+        except wrong as error:
+            raise UserError(
+                f"{file}: expected a YAML file of sections with keys and values, found: {_first_line(error)}; {KEYS}"
+            ) from None
     for override in overrides or []:
-        if "=" not in override:
+        key, equals, value = override.partition("=")
+        if not equals:
             raise UserError(f"{override}: expected section.key=value, for example ensemble.members=3")
         try:
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
-        except (OmegaConfBaseException, YAMLError) as error:
-            raise UserError(f"{override}: {_first_line(error)}; the keys and defaults are in asrkd/config.py") from None
-    config = OmegaConf.to_object(merged)
+            if _is_text(key):  # a path may hold what YAML takes for a comment or a quote
+                OmegaConf.update(merged, key, value)
+            else:
+                merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        except wrong as error:
+            raise UserError(f"{override}: {_first_line(error)}; {KEYS}") from None
+    try:
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:  # ${...} refers to another value
+        raise UserError(f"config: {_first_line(error)}; {KEYS}") from None
     if not isinstance(config, Config):
         raise TypeError("OmegaConf did not give the config's dataclass back")
     validate(config)
@@ -186,6 +200,8 @@ def load_config(*files: Path, overrides: list[str] | None = None) -> Config:
 
 def validate(config: Config) -> None:
     """Raises UserError with every value that is out of range, all at once."""
+    from asrkd.systems import limited_name, student_name  # which imports this module
+
     wrong = []
 
     def expect(good: bool, key: str, value: object, rule: str) -> None:
@@ -193,30 +209,72 @@ def validate(config: Config) -> None:
             wrong.append(f"{key}={value} (expected {rule})")
 
     c = config
+    expect(0 <= c.data.max_left_out <= 1, "data.max_left_out", c.data.max_left_out, "a share, 0 to 1")
+    f = c.features
+    nyquist = f.sample_rate / 2
+    highest = f.high_freq if f.high_freq > 0 else nyquist + f.high_freq
+    expect(f.sample_rate >= 1, "features.sample_rate", f.sample_rate, "at least 1")
+    expect(f.num_mel_bins >= 4, "features.num_mel_bins", f.num_mel_bins, "at least 4")
+    expect(f.frame_length * f.sample_rate >= 2000, "features.frame_length", f.frame_length, "at least two samples")
+    expect(f.frame_shift * f.sample_rate >= 1000, "features.frame_shift", f.frame_shift, "at least one sample")
+    expect(0 <= f.low_freq < highest, "features.low_freq", f.low_freq, f"0 to below {highest:g}, the highest frequency")
+    expect(
+        0 < highest <= nyquist,
+        "features.high_freq",
+        f.high_freq,
+        f"at most {nyquist:g}, half of features.sample_rate, or down to an offset of -{nyquist:g} from it",
+    )
     expect(2 <= c.align.num_pdfs < 65535, "align.num_pdfs", c.align.num_pdfs, "2 to 65534")
     expect(c.ensemble.members >= 1, "ensemble.members", c.ensemble.members, "at least 1")
     expect(0 <= c.distill.hard_weight <= 1, "distill.hard_weight", c.distill.hard_weight, "0 to 1")
     expect(bool(c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "at least one")
-    expect(min(c.distill.temperatures, default=1) > 0, "distill.temperatures", c.distill.temperatures, "above 0")
+    expect(all(t > 0 for t in c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "above 0")
     expect(all(0 < s < 1 for s in c.limited.shares), "limited.shares", c.limited.shares, "above 0 and below 1")
+    # Two models of one name would be trained in the same folder.
+    students = [student_name(t) for t in c.distill.temperatures]
+    expect(_distinct(students), "distill.temperatures", c.distill.temperatures, f"distinct ones, found {students}")
+    limited = [limited_name("hard", share) for share in c.limited.shares]
+    expect(_distinct(limited), "limited.shares", c.limited.shares, f"distinct ones, found {limited}")
     expect(2 <= c.lang.lm_order <= 6, "lang.lm_order", c.lang.lm_order, "2 to 6")
+    expect(c.lang.vocabulary_size >= 1, "lang.vocabulary_size", c.lang.vocabulary_size, "at least 1")
+    gaussians = c.align.monophone_gaussians
+    expect(gaussians >= 1, "align.monophone_gaussians", gaussians, "at least 1")
+    expect(c.align.tied_gaussians >= 1, "align.tied_gaussians", c.align.tied_gaussians, "at least 1")
     expect(c.align.monophone_passes >= 4, "align.monophone_passes", c.align.monophone_passes, "at least 4")
     expect(c.align.tied_passes >= 3, "align.tied_passes", c.align.tied_passes, "at least 3")
+    expect(c.model.hidden_layers >= 0, "model.hidden_layers", c.model.hidden_layers, "0 or more")
+    expect(c.model.hidden_size >= 1, "model.hidden_size", c.model.hidden_size, "at least 1")
+    expect(c.model.left >= 0, "model.left", c.model.left, "0 or more frames")
+    expect(c.model.right >= 0, "model.right", c.model.right, "0 or more frames")
     expect(0 <= c.model.dropout <= 0.9, "model.dropout", c.model.dropout, "0 to 0.9")
     expect(0 <= c.distill.dropout <= 0.9, "distill.dropout", c.distill.dropout, "0 to 0.9")
     expect(c.distill.tail in ("lump", "even", "drop"), "distill.tail", c.distill.tail, "lump, even or drop")
     expect(c.distill.top_k >= 0, "distill.top_k", c.distill.top_k, "0 (all pdfs) or more")
     expect(c.train.batch_size >= 1, "train.batch_size", c.train.batch_size, "at least 1")
     expect(c.train.max_epochs >= 1, "train.max_epochs", c.train.max_epochs, "at least 1")
+    expect(c.train.halvings >= 0, "train.halvings", c.train.halvings, "0 or more")
+    expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
+    expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
+    expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
     expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
     expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
+    expect(c.decode.acoustic_scale > 0, "decode.acoustic_scale", c.decode.acoustic_scale, "above 0")
+    expect(c.decode.search_beam > 0, "decode.search_beam", c.decode.search_beam, "above 0")
+    expect(c.decode.lattice_beam > 0, "decode.lattice_beam", c.decode.lattice_beam, "above 0")
+    expect(c.decode.min_active >= 0, "decode.min_active", c.decode.min_active, "0 or more")
+    least = f"more than decode.min_active, {c.decode.min_active}"
+    expect(c.decode.max_active > c.decode.min_active, "decode.max_active", c.decode.max_active, least)
     expect(bool(c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "at least one")
+    expect(all(s >= 0 for s in c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "0 or more")
     expect(
         bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
     )
-    expect(len(c.lang.lm_prune) <= c.lang.lm_order, "lang.lm_prune", c.lang.lm_prune, "at most lm_order counts")
+    prune = c.lang.lm_prune
+    expect(len(prune) <= c.lang.lm_order, "lang.lm_prune", prune, "at most lm_order counts")
+    rising = prune == sorted(prune) and min(prune, default=0) >= 0
+    expect(rising, "lang.lm_prune", prune, "counts of 0 or more, each at least the one before it")
     expect(c.features.dtype in ("float16", "float32"), "features.dtype", c.features.dtype, "float16 or float32")
     expect(
         c.train.precision in ("auto", "bfloat16", "float32"),
@@ -247,6 +305,15 @@ def section(config: Config, *names: str) -> dict[str, Any]:
             value = value[part]
         chosen[name] = value
     return chosen
+
+
+def _is_text(key: str) -> bool:
+    section, _, name = key.partition(".")
+    return isinstance(asdict(Config()).get(section, {}).get(name), str)
+
+
+def _distinct(names: list[str]) -> bool:
+    return len(set(names)) == len(names)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from lhotse import CutSet
+
 from asrkd.align.prepare import align_split
 from asrkd.config import Config, section
 from asrkd.corpus.cuts import read_cuts, write_cuts
@@ -37,10 +39,19 @@ def evaluate_experiment(
 ) -> None:
     """Decode and score a subset of a tree in LibriSpeech's layout, or a Lhotse cut set, with all systems of `exp`.
 
-    Raises UserError when neither or both are given, when `exp` is not finished, or when the set cannot be read.
+    `name` names the folder of the results too; of a tree it may be several subsets with commas between, as in the
+    recipes. Raises UserError when neither or both are given, when `name` is no plain name, when `exp` is not finished,
+    or when the set cannot be read.
     """
     if (corpus_dir is None) == (cuts is None):
         raise UserError("evaluate: expected --corpus-dir DIR or --cuts FILE, and not both")
+    for part in name.split(","):
+        # Path("..").name is ".." itself.
+        if part != Path(part).name or part in ("", ".."):
+            raise UserError(
+                f"--test {name}: expected a plain name, for the results go to {exp / 'evaluate'}/NAME, found '{part}'; "
+                "--corpus-dir names the folder that a subset is in, --cuts the file of a cut set"
+            )
     folder = exp / "evaluate" / name
     cut_set = _write_cut_set(folder, name, corpus_dir, cuts, config)
 
@@ -67,7 +78,12 @@ def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path 
     if cuts is not None:
         found = read_cuts(cuts)
     elif corpus_dir is not None:
-        found, left_out = read_librispeech(corpus_dir, name)
+        cuts_of_all = []
+        for subset in name.split(","):
+            own, bad = read_librispeech(corpus_dir, subset)
+            cuts_of_all += list(own)
+            left_out += bad
+        found = CutSet.from_cuts(cuts_of_all)
     good, bad = validate(found, config.features.sample_rate)
     left_out += bad
     check_left_out(left_out, len(good) + len(left_out), config.data.max_left_out, what=name, option="data.max_left_out")

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 STAMP = "stamp.json"
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what `replacing` and the soft-target store name theirs
 
 
 @contextmanager
@@ -165,12 +167,17 @@ class Step:
         self.started = time.monotonic()
 
     def begin(self) -> bool:
-        """Whether there is work to do. Empties the folder when what is there was made from something else."""
+        """Whether there is work to do. Empties the folder when what is there was made from something else.
+
+        Raises UserError when the folder holds files and no stamp: they are not asrkd's to delete.
+        """
         stamp = _read_stamp(self.folder)
         if stamp is not None:
             changed = _changes(stamp, self.config, self.inputs)
             if self.force:
                 changed = ["--force was given"]
+            elif stamp["state"] == "stale":
+                changed = ["a call was killed while it emptied the folder"]
             elif not changed and stamp["state"] == "finished":
                 damaged = _damaged(self.folder, stamp)
                 if not damaged:
@@ -179,15 +186,29 @@ class Step:
                 changed = [f"{damaged} is missing or altered"]
             if changed:
                 print(f"{self.folder}: done again, since {'; '.join(changed)}", flush=True)
-                shutil.rmtree(self.folder)
+                self._empty()
             else:
                 print(f"{self.folder}: begun before, resumed", flush=True)
-        elif self.folder.exists():
-            # A folder without a stamp was made by a call that died before its first write, or by hand.
-            shutil.rmtree(self.folder)
+        elif _holds_files_of_others(self.folder):
+            raise UserError(
+                f"{self.folder}: expected a folder that asrkd made, or none, found one without {STAMP}; move or delete "
+                "it, or name another --exp"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.rglob(".*.tmp"):  # of a call that was killed: the experiment is this call's alone
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
         write_json(self.folder / STAMP, {"state": "begun", "config": self.config, "inputs": self.inputs})
         return True
+
+    def _empty(self) -> None:
+        """Remove all but the stamp, which says so first: a folder that a kill leaves half empty is known as asrkd's."""
+        write_json(self.folder / STAMP, {"state": "stale", "config": self.config, "inputs": self.inputs})
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != STAMP:
+                path.unlink()
 
     def finish(self, outputs: Iterable[str], **notes: Any) -> None:
         """Record the hashes of `outputs` (paths inside the folder) and mark the step as finished."""
@@ -227,6 +248,13 @@ def _read_stamp(folder: Path) -> dict[str, Any] | None:
     if not isinstance(stamp, dict) or not {"state", "config", "inputs"} <= stamp.keys():
         raise UserError(f"{path}: not a stamp of asrkd; delete {folder} to make it again")
     return stamp
+
+
+def _holds_files_of_others(folder: Path) -> bool:
+    """Of a folder without a stamp: whether there is more in it than a call leaves that dies before its first write."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(not _TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _older_input(folder: Path, stamp: Mapping[str, Any]) -> str | None:

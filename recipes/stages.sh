@@ -2,6 +2,7 @@
 #
 # The recipe sets its options as variables and defines
 #   corpus_options    those that its corpus is made from
+#   corpus_folder     the one of them that names a folder of the user's with the audio
 #   corpus_config     what the experiment's config has to know of that corpus
 #   make_corpus       stage 0: cut sets into $exp/corpus
 # and then calls
@@ -26,9 +27,10 @@ fail() {
   exit 1
 }
 
-# --some-name VALUE sets $some_name, if the recipe has such a variable; section.key=value goes to the config.
+# --some-name VALUE and --some-name=VALUE set $some_name, if the recipe has such a variable; section.key=value goes to the
+# config.
 parse_options() {
-  local name
+  local name value
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help)
@@ -37,29 +39,44 @@ parse_options() {
         ;;
       --force) force=true ;;
       --*)
-        name=${1#--}
+        name=${1%%=*}
+        name=${name#--}
         name=${name//-/_}
         [[ $name =~ ^[a-z_]+$ && " $options " == *" $name "* ]] || fail "$1: unknown option; --help lists the options"
-        [ $# -ge 2 ] || fail "$1: expected a value after it"
-        printf -v "$name" '%s' "$2"
-        shift
+        if [[ $1 == *=* ]]; then
+          value=${1#*=}
+        else
+          [ $# -ge 2 ] || fail "$1: expected a value after it"
+          value=$2
+          shift
+        fi
+        [[ -n $value && $value != --* ]] || fail "--${name//_/-}: expected a value after it, found '$value'"
+        printf -v "$name" '%s' "$value"
         ;;
       # As paths of options, those of the config are kept absolute.
       data.train=?* | data.dev=?* | data.test=?* | lang.lexicon=?* | lang.lm=?* | lang.lm_text=?* | lang.vocabulary=?*)
-        overrides+=("${1%%=*}=$(realpath -m "${1#*=}")")
+        value=${1#*=}
+        absolute value
+        overrides+=("${1%%=*}=$value")
         ;;
       *.*=*) overrides+=("$1") ;;
       *) fail "$1: expected --option VALUE or section.key=value; --help lists the options" ;;
     esac
     shift
   done
-  [[ $stage =~ ^[0-9]+$ && $stop_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage: expected numbers from 0 to 10"
+  [[ $stage =~ ^[0-9]{1,9}$ && $stop_stage =~ ^[0-9]{1,9}$ ]] ||
+    fail "--stage $stage --stop-stage $stop_stage: expected numbers from 0 to 10"
+  # 08 is no octal number.
+  stage=$((10#$stage)) stop_stage=$((10#$stop_stage))
   ((stage <= stop_stage && stop_stage <= 10)) || fail "--stage $stage --stop-stage $stop_stage: expected 0 <= stage <= stop-stage <= 10"
 }
 
 # Paths are kept absolute, so that a later call from another folder finds the same experiment unchanged.
 absolute() {
-  [ -z "${!1}" ] || printf -v "$1" '%s' "$(realpath -m "${!1}")"
+  local path
+  [ -n "${!1}" ] || return 0
+  path=$(realpath -m -- "${!1}") || fail "${!1}: expected a path"
+  printf -v "$1" '%s' "$path"
 }
 
 # The interpreter with asrkd in it: the one that `make setup` made, else the one on the PATH.
@@ -103,11 +120,13 @@ recall_corpus_options() {
   done
 }
 
-# Unless the config names cut sets of the user's own, or the corpus is there and no option changes it.
+# Unless the config names cut sets of the user's own. A folder of the user's may have changed: it is read again as long as
+# it is there, and what comes out the same leaves the later stages finished. A corpus that was fetched does not change.
 prepare_corpus() {
-  local name
-  grep -qF " $exp/corpus/train.jsonl.gz" "$exp/config.yaml" || return 0
-  $corpus_given || [ ! -f "$exp/corpus/options" ] || return 0
+  local name train_cuts
+  train_cuts=$(asrkd value "$exp" data.train)
+  [ "$train_cuts" = "$exp/corpus/train.jsonl.gz" ] || return 0
+  $corpus_given || $force || [ -d "${!corpus_folder}" ] || [ ! -f "$exp/corpus/options" ] || return 0
   make_corpus
   for name in $corpus_options; do echo "$name=${!name}"; done > "$exp/corpus/options.new"
   mv "$exp/corpus/options.new" "$exp/corpus/options"

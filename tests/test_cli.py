@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrkd.config import load_config
 from asrkd.corpus.cuts import read_cuts
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +62,7 @@ def test_configure_writes_and_remembers(tmp_path: Path) -> None:
         (["data", "{tmp}"], "not an experiment (no config.yaml)"),
         (["configure", "{tmp}/e", "modl.x=1"], "modl"),
         (["configure", "{tmp}/e", "--conf", "{tmp}/no.yaml"], "no.yaml: no such config file"),
+        (["value", "{tmp}", "data.train"], "not an experiment (no config.yaml)"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -93,6 +95,13 @@ def test_recipe_help_lists_stages_and_options(name: str) -> None:
         (["--stage", "five"], "expected numbers"),
         (["--stage", "7", "--stop-stage", "3"], "stage <= stop-stage"),
         (["--root", "/"], "--root: unknown option"),
+        (["--root=/"], "--root=/: unknown option"),
+        (["--force=yes"], "--force=yes: unknown option"),
+        (["--stage", "9" * 20], "expected numbers"),
+        (["--exp", ""], "--exp: expected a value after it, found ''"),
+        (["--exp="], "--exp: expected a value after it, found ''"),
+        (["--exp", "--force"], "--exp: expected a value after it, found '--force'"),
+        (["--stage", "08", "--stop-stage=07"], "--stage 8 --stop-stage 7: expected"),
         (["bare"], "bare: expected --option VALUE"),
     ],
 )
@@ -119,13 +128,73 @@ def test_a_recipe_remembers_its_corpus(tmp_path: Path) -> None:
         "librispeech", "--exp", exp, "--corpus-dir", speech, "--train", "a", "--dev", "b", "--test", "c", *last
     )
     assert done.returncode == 0, done.stderr
-    made = (exp / "corpus" / "train.jsonl.gz").stat().st_mtime_ns
-    assert "finished, skipped" in recipe("librispeech", "--exp", exp, *last).stdout
-    assert (exp / "corpus" / "train.jsonl.gz").stat().st_mtime_ns == made
+    for _ in range(2):
+        assert f"{exp}/data: finished, skipped" in recipe("librispeech", "--exp", exp, *last).stdout
+        speech = speech.rename(tmp_path / "gone")  # what is finished does not need it any more
+    speech.rename(tmp_path / "speech")
     done = recipe("librispeech", "--exp", exp, "--test", "d", *last)
     assert done.returncode == 0, done.stderr
     assert [cut.id for cut in read_cuts(exp / "data" / "test.jsonl.gz")] == ["4-1-0000"]
     assert [cut.id for cut in read_cuts(exp / "data" / "train.jsonl.gz")] == ["1-1-0000"]
+
+
+def test_a_changed_corpus_is_seen(tmp_path: Path) -> None:
+    exp = tmp_path / "e"
+    speech = corpus(tmp_path / "speech", "a", "b", "c")
+    options = ["--corpus-dir", speech, "--train", "a", "--dev", "b", "--test", "c"]
+    for more in (options, []):  # the second call is told nothing
+        assert recipe("librispeech", "--exp", exp, "--stop-stage", 0, *more).returncode == 0
+        cuts = read_cuts(exp / "data" / "train.jsonl.gz")
+        assert [cut.supervisions[0].text for cut in cuts] == ["ANOTHER WORD" if more == [] else "A WORD"]
+        (speech / "a" / "1" / "1" / "1-1.trans.txt").write_text("1-1-0000 ANOTHER WORD\n")
+
+
+def test_paths_may_hold_anything(tmp_path: Path) -> None:
+    name = "q's: x #1, ä " + "long " * 22 + "end"  # YAML would quote it, end it at the # and fold it
+    speech = corpus(tmp_path / name / "speech", "a", "b", "c")
+    options = ["--corpus-dir", speech, "--train=a", "--dev", "b", "--test", "c", "--stop-stage=00"]
+    done = recipe("librispeech", f"--exp={tmp_path / name / 'e'}", *options, f"lang.lm={tmp_path / name / 'lm'}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / name / "e" / "data" / "train.jsonl.gz").is_file()
+    assert load_config(tmp_path / name / "e" / "config.yaml").lang.lm == str(tmp_path / name / "lm")
+
+
+def test_what_an_option_set_can_be_unset(tmp_path: Path) -> None:
+    options = ["--exp", tmp_path / "e", "--stage", 10]  # which fails, after the config is written
+    recipe("librispeech", *options, "--lm", "x", "--lexicon", "y", "--lm-text", "z")
+    assert load_config(tmp_path / "e" / "config.yaml").lang.lm == str(Path("x").resolve())
+    recipe("librispeech", *options, "lang.lm=", "lang.lexicon=", "lang.lm_text=")
+    lang = load_config(tmp_path / "e" / "config.yaml").lang
+    assert (lang.lm, lang.lexicon, lang.lm_text) == ("", "", "")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../mine", "{tmp}/mine", "a,", "a,../b"])
+def test_evaluate_keeps_to_the_experiment(tmp_path: Path, name: str) -> None:
+    exp, mine = tmp_path / "e", tmp_path / "mine"
+    corpus(tmp_path, "mine")
+    assert call("configure", exp).returncode == 0
+    before = sorted(tmp_path.rglob("*"))
+    done = call("evaluate", exp, "--corpus-dir", tmp_path, "--test", name.format(tmp=tmp_path))
+    assert done.returncode == 1
+    assert "expected a plain name" in done.stderr and done.stderr.count("\n") == 1
+    assert sorted({*tmp_path.rglob("*")} - {exp / ".lock"}) == sorted({*before} - {exp / ".lock"})
+    assert mine.is_dir()
+
+
+def test_evaluate_takes_several_subsets(tmp_path: Path) -> None:
+    corpus(tmp_path / "speech", "a", "b")
+    assert call("configure", tmp_path / "e").returncode == 0
+    done = call("evaluate", tmp_path / "e", "--corpus-dir", tmp_path / "speech", "--test", "a,b")
+    assert "stage 3 makes it" in done.stderr  # the cut set and its features are made, the experiment has no aligner
+    cuts = read_cuts(tmp_path / "e" / "evaluate" / "a,b" / "cuts.jsonl.gz")
+    assert [cut.id for cut in cuts] == ["1-1-0000", "2-1-0000"]
+
+
+def test_value_prints_one_value_of_the_config(tmp_path: Path) -> None:
+    assert call("configure", tmp_path, "data.train=a # b").returncode == 0
+    assert call("value", tmp_path, "data.train").stdout == "a # b\n"
+    for key in ("data.trian", "data.train.x"):
+        assert f"{key}: no such value" in call("value", tmp_path, key).stderr
 
 
 def test_a_recipe_takes_cut_sets_of_the_users_own(tmp_path: Path) -> None:

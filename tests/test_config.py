@@ -24,6 +24,32 @@ def test_saved_config_is_read_back(tmp_path: Path) -> None:
     assert config.data.train == "x=y.jsonl"
 
 
+PATHS = [
+    "h #1",
+    "q's: x",
+    '"q"',
+    "a, b",
+    "[x",
+    "{x}",
+    "null",
+    "1e3",
+    "2020-01-01",
+    "on",
+    "~",
+    "ü ",
+    "w " * 80 + "w",
+    "x: y",
+]
+
+
+@pytest.mark.parametrize("path", [*PATHS, ""])
+def test_text_is_taken_as_it_is_and_kept(tmp_path: Path, path: str) -> None:
+    config = load_config(overrides=["lang.lm=set before", f"lang.lm={path}"])
+    assert config.lang.lm == path
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml").lang.lm == path
+
+
 def test_defaults_are_valid() -> None:
     assert load_config() == Config()
 
@@ -41,11 +67,64 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("hidden_size", "expected section.key=value"),
         ("distill.hard_weight=1.5", r"distill.hard_weight=1.5 \(expected 0 to 1\)"),
         ("limited.shares=[2]", "limited.shares"),
+        ("limited.shares=[0.1,0.1]", r"limited.shares=\[0.1, 0.1\] \(expected distinct ones, found .*hard-10"),
+        ("limited.shares=[0.03,0.03000001]", "distinct"),
+        ("distill.temperatures=[2,2.0]", r"distinct ones, found \['student-T2', 'student-T2'\]"),
+        ("distill.temperatures={a: 1}", "distill.temperatures={a: 1}: .*asrkd/config.py"),
+        ("distill.temperatures=[1,0]", "above 0"),
+        ("data.max_left_out=5", "0 to 1"),
+        ("features.sample_rate=0", "features.sample_rate"),
+        ("features.num_mel_bins=0", "at least 4"),
+        ("features.num_mel_bins=3", "at least 4"),
+        ("features.frame_shift=0", "at least one sample"),
+        ("features.frame_length=0", "at least two samples"),
+        ("features.high_freq=8001", "at most 8000, half of features.sample_rate"),
+        ("features.high_freq=-8000", "features.high_freq"),
+        ("features.low_freq=8000", "0 to below 8000"),
+        ("features.low_freq=-1", "0 to below 8000"),
+        ("model.hidden_layers=-1", "0 or more"),
+        ("model.hidden_size=0", "at least 1"),
+        ("model.left=-1", "0 or more frames"),
+        ("model.right=-1", "0 or more frames"),
+        ("train.learning_rate=-1", "above 0"),
+        ("train.learning_rate=.nan", "above 0"),
+        ("train.weight_decay=-1", "0 or more"),
+        ("train.halvings=-1", "0 or more"),
+        ("train.epoch_frames=-1", "0 .the data once. or more"),
+        ("lang.vocabulary_size=0", "at least 1"),
+        ("lang.lm_prune=[1,0]", "each at least the one before it"),
+        ("lang.lm_prune=[-1]", "counts of 0 or more"),
+        ("align.monophone_gaussians=0", "at least 1"),
+        ("align.tied_gaussians=0", "at least 1"),
+        ("decode.acoustic_scale=0", "above 0"),
+        ("decode.search_beam=0", "above 0"),
+        ("decode.lattice_beam=-1", "above 0"),
+        ("decode.min_active=-1", "0 or more"),
+        ("decode.max_active=0", "more than decode.min_active, 30"),
+        ("decode.lm_scales=[-1]", "0 or more"),
+        ("lang.lm=${nothing}", "config: .*'nothing' not found"),
     ],
 )
 def test_wrong_override(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_config(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "features.high_freq=8000",
+        "features.high_freq=-200",
+        "lang.lm_prune=[]",
+        "lang.lm_prune=[1,1,2]",
+        "limited.shares=[]",
+        "limited.shares=[0.03,0.0301]",
+        "distill.temperatures=[2,1]",
+        "model.left=0",
+    ],
+)
+def test_right_override(override: str) -> None:
+    load_config(overrides=[override])
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:
@@ -59,6 +138,10 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("model: [")
     with pytest.raises(UserError, match=r"bad\.yaml"):
         load_config(tmp_path / "bad.yaml")
+    for content in (b"- 1\n", b"3\n", b"\xff\xfe\xfa", b"lang: {lm: '${nothing}'}\n"):
+        (tmp_path / "bad.yaml").write_bytes(content)
+        with pytest.raises(UserError):
+            load_config(tmp_path / "bad.yaml")
 
 
 def test_section_takes_parts_by_name() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,69 @@ def test_begun_step_is_resumed_with_its_files(tmp_path: Path) -> None:
     again = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={})
     assert again.begin()
     assert (tmp_path / "s" / "half").read_text() == "done"
+
+
+def test_temporary_files_of_a_killed_call_are_removed(tmp_path: Path) -> None:
+    step = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={})
+    step.begin()
+    (tmp_path / "s" / "dev").mkdir()
+    for name in (".half.123.tmp", "dev/.half.npy.123.tmp"):
+        (tmp_path / "s" / name).write_text("half")
+    assert Step(tmp_path / "s", made_by="stage 1", config={}, inputs={}).begin()
+    assert sorted(path.name for path in (tmp_path / "s").rglob("*")) == ["dev", "stamp.json"]
+
+
+@pytest.mark.parametrize("name", ["mine.txt", ".mine.tmp", "folder"])
+def test_a_folder_of_the_users_own_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / name).mkdir() if name == "folder" else (tmp_path / "s" / name).write_text("x")
+    for force in (False, True):
+        with pytest.raises(UserError, match=r"s: expected a folder that asrkd made.*name another --exp"):
+            make(tmp_path / "s", force=force)
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [name]
+
+
+def test_a_file_in_the_place_of_a_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("x")
+    with pytest.raises(UserError, match="s: expected a folder that asrkd made"):
+        make(tmp_path / "s")
+    assert (tmp_path / "s").read_text() == "x"
+
+
+def test_what_a_call_leaves_that_dies_before_its_first_write_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / ".stamp.json.123.tmp").write_text("{")
+    assert make(tmp_path / "s")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["out.txt", "stamp.json"]
+
+
+def test_a_call_killed_while_it_empties_a_folder_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={"data": "1234"})
+    step.begin()
+    for name in ("a", "b"):  # a part of what was there must not be resumed from
+        (tmp_path / "s" / name).mkdir()
+
+    def killed(path: Path) -> None:
+        path.rmdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "s", force=True)
+    monkeypatch.undo()
+    assert len(list((tmp_path / "s").iterdir())) == 2
+    with pytest.raises(UserError, match="not there yet"):
+        identity(tmp_path / "s", "stage 1")
+    assert make(tmp_path / "s")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["out.txt", "stamp.json"]
+
+
+def test_a_folder_on_another_disk_is_emptied_through_its_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "s").symlink_to(tmp_path / "disk")
+    make(tmp_path / "s", width=3)
+    assert make(tmp_path / "s", content="b", width=4)
+    assert (tmp_path / "disk" / "out.txt").read_text() == "b"
 
 
 def test_force_and_damage_do_it_again(tmp_path: Path) -> None:

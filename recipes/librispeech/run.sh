@@ -3,7 +3,7 @@
 #
 #   recipes/librispeech/run.sh                                   mini LibriSpeech, downloaded
 #   recipes/librispeech/run.sh --corpus-dir DIR --train train-clean-100 --dev dev-clean --test test-clean
-#   recipes/librispeech/run.sh --stage 9                         decode again what is there
+#   recipes/librispeech/run.sh --stage 9 --force                 decode again what is there
 #
 # Stages
 #   0 data                   4 train the members       8 decoding graph
@@ -24,8 +24,9 @@
 #   --jobs N                 parallel jobs (one a core)
 #   --engine NAME            loky, ray or dask (loky)
 #   --device NAME            auto, cpu or cuda (auto)
-#   --force                  do the chosen stages again, even if they are finished
+#   --force                  do the chosen stages again; without it, what is finished and unchanged is skipped
 #   section.key=value        any value of asrkd/config.py, for example ensemble.members=3
+#   lang.lm=                 without a value unsets what was set; so do lang.lexicon= and lang.lm_text=
 source "$(dirname "$0")/../stages.sh"
 
 options="stage stop_stage exp conf corpus_dir train dev test lexicon lm lm_text jobs engine device"
@@ -47,6 +48,7 @@ make_corpus() {
 parse_options "$@"
 for name in exp corpus_dir lexicon lm lm_text; do absolute $name; done
 corpus_options="corpus_dir train dev test"
+corpus_folder=corpus_dir
 corpus_config=(
   "data.train=$exp/corpus/train.jsonl.gz" "data.dev=$exp/corpus/dev.jsonl.gz" "data.test=$exp/corpus/test.jsonl.gz"
 )

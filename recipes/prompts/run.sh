@@ -20,7 +20,7 @@
 #   --jobs N                 parallel jobs (one a core)
 #   --engine NAME            loky, ray or dask (loky)
 #   --device NAME            auto, cpu or cuda (auto)
-#   --force                  do the chosen stages again, even if they are finished
+#   --force                  do the chosen stages again; without it, what is finished and unchanged is skipped
 #   section.key=value        any value of asrkd/config.py, for example ensemble.members=3
 source "$(dirname "$0")/../stages.sh"
 
@@ -36,6 +36,7 @@ make_corpus() {
 parse_options "$@"
 for name in exp sounds_dir; do absolute $name; done
 corpus_options="sounds_dir"
+corpus_folder=sounds_dir
 corpus_config=(
   "data.train=$exp/corpus/train.jsonl.gz" "data.dev=$exp/corpus/dev.jsonl.gz" "data.test=$exp/corpus/test.jsonl.gz"
   "lang.lm_text=$exp/corpus/lm_text.txt" "lang.vocabulary=$exp/corpus/vocabulary.txt"
