@@ -245,7 +245,6 @@ def test_unknown_words_are_noise(finished: tuple[Path, dict[str, np.ndarray]], t
     exp, _ = finished
     rows, texts, _ = speech(7, 1, "new-")
     name, speaker, frames = rows[0]
-    write_store(tmp_path / "features", [(name, speaker, frames)], num_mel=MEL, dtype="float16")
     step = Step(tmp_path / "features", made_by="stage 1", config={}, inputs={})
     step.begin()
     write_store(tmp_path / "features", [(name, speaker, frames)], num_mel=MEL, dtype="float16")

@@ -28,6 +28,8 @@ def config() -> Config:
 @pytest.fixture
 def exp(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
+    align = Step(tmp_path / "align", made_by="stage 3", config={}, inputs={})
+    align.begin()
     means = 3 * rng.standard_normal((PDFS, MEL))
     for split, utterances in (("train", 24), ("dev", 8)):
         labels = [rng.integers(0, PDFS, size=rng.integers(20, 60)) for _ in range(utterances)]
@@ -39,21 +41,7 @@ def exp(tmp_path: Path) -> Path:
         write_store(folder, rows, num_mel=MEL, dtype="float16")
         step.finish(["frames.npy", "utterances.jsonl"])
         labels[3] = np.full_like(labels[3], 65535)  # an utterance that could not be aligned
-        made = np.concatenate(labels).astype(np.uint16)
-        (tmp_path / "align" / split).mkdir(parents=True, exist_ok=True)
-        write_npy(tmp_path / "align" / split / "labels.npy", made)
-    finish_alignment(tmp_path)
+        write_npy(align.folder / split / "labels.npy", np.concatenate(labels).astype(np.uint16))
+    write_json(align.folder / "label_set.json", {"num_pdfs": PDFS, "phones": [], "hash": "labels"})
+    align.finish(["label_set.json", "train/labels.npy", "dev/labels.npy"])
     return tmp_path
-
-
-def finish_alignment(exp: Path) -> None:
-    """Stamp EXP/align as stage 3 does; Step empties a folder without a stamp, so the labels are put back."""
-    folder = exp / "align"
-    labels = {split: (folder / split / "labels.npy").read_bytes() for split in ("train", "dev")}
-    step = Step(folder, made_by="stage 3", config={}, inputs={}, force=True)
-    step.begin()
-    for split, data in labels.items():
-        (folder / split).mkdir()
-        (folder / split / "labels.npy").write_bytes(data)
-    write_json(folder / "label_set.json", {"num_pdfs": PDFS, "phones": [], "hash": "labels"})
-    step.finish(["label_set.json", "train/labels.npy", "dev/labels.npy"])
