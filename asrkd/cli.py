@@ -3,8 +3,10 @@
 Imports stand inside the commands, so that `asrkd --help` and a step with nothing to do answer at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,8 @@ STEPS = {
     "score": (10, "asrkd.score.prepare:score_systems", "Score words and frames of every system."),
     "report": (10, "asrkd.report.prepare:write_report", "Write the tables and the HTML page."),
 }
+
+TRAININGS = ("train", "distil", "limited")  # the steps that torchrun shares out
 
 experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
 
@@ -76,13 +80,30 @@ def read_config(exp: Path) -> "Config":
     return load_config(path)
 
 
+def _is_first_process(step: str) -> bool:
+    """Whether this process is torchrun's first, or alone; the others keep silent.
+
+    Raises UserError when torchrun calls a step that is not shared out among its processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return True
+    if step not in TRAININGS:
+        raise UserError(
+            f"torchrun is for {', '.join(TRAININGS)}; call asrkd {step} without it (run.jobs for more processes)"
+        )
+    if os.environ["RANK"] == "0":
+        return True
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
+    return False
+
+
 def step_command(name: str, stage: int, function: str, text: str) -> click.Command:
     def run(exp: Path, force: bool) -> None:
         from asrkd.experiment import locked
 
         config = read_config(exp)
         module, _, attribute = function.partition(":")
-        with locked(exp):
+        with locked(exp) if _is_first_process(name) else nullcontext():
             step: Callable[[Path, Config, bool], None] = getattr(import_module(module), attribute)
             step(exp, config, force)
 

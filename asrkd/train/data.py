@@ -15,18 +15,23 @@ from asrkd.features.store import FRAMES, FrameStore
 
 LABELS = "labels.npy"
 NO_LABEL = 65535
+BLOCK = 1_000_000  # frames whose labels are looked at together
 
 
 @dataclass(frozen=True)
 class FrameData:
-    """Positions count frames of the whole FrameStore; `usable` are those with a label, of the utterances asked for."""
+    """The frames with a label, of the utterances asked for. Positions count frames of the whole FrameStore.
+
+    What is kept in memory grows with the utterances, not with the frames.
+    """
 
     ids: list[str]  # U, all utterances of the store
     first: Tensor  # (U,) int64
     last: Tensor  # (U,) int64
     frames: Tensor  # (N, mel) float16 or float32, memory-mapped
     labels: Tensor  # (N,) int16, memory-mapped: the bits of the uint16 pdfs, since torch indexes no uint16
-    usable: Tensor  # (F,) int64
+    runs: Tensor  # (R,) int64, where each run of neighbouring frames of ours begins
+    before: Tensor  # (R + 1,) int64, how many frames of ours lie before each run, and in all
     left: int
     right: int
 
@@ -46,11 +51,11 @@ class FrameData:
                 f"{labels / LABELS}: expected uint16 labels of the {len(store.frames)} frames of {features}, "
                 f"found {pdfs.dtype} of shape {pdfs.shape}; run stage 3 again"
             )
-        usable = pdfs != NO_LABEL
+        chosen = np.ones(len(store), dtype=bool)
         if utterances is not None:
             chosen = np.isin(np.array(store.ids), np.array(sorted(utterances)))
-            usable &= np.repeat(chosen, store.counts)
-        if not usable.any():
+        runs, lengths = _labelled_runs(pdfs, store.counts, chosen)
+        if not len(runs):
             raise UserError(f"{labels / LABELS}: no frame has a label; see left_out.jsonl of stage 3")
         first = torch.from_numpy(store.first)
         return FrameData(
@@ -59,9 +64,27 @@ class FrameData:
             last=first + torch.from_numpy(store.counts) - 1,
             frames=map_frames(store),
             labels=torch.from_numpy(pdfs.view(np.int16)),
-            usable=torch.from_numpy(np.flatnonzero(usable)),
+            runs=torch.from_numpy(runs),
+            before=torch.from_numpy(np.append(0, np.cumsum(lengths))),
             left=model.left,
             right=model.right,
+        )
+
+    def __len__(self) -> int:
+        """Frames with a label, of the utterances asked for."""
+        return int(self.before[-1])
+
+    def positions(self, numbers: Tensor) -> Tensor:
+        """The positions of the frames of these numbers, int64 from 0 to len - 1, of any shape."""
+        run = torch.searchsorted(self.before, numbers, right=True) - 1
+        return self.runs[run] + numbers - self.before[run]
+
+    def utterances(self) -> list[int]:
+        """The numbers of the utterances that have a frame here, in order."""
+        # A run may reach over several.
+        begin, end = self.utterance_of(self.runs), self.utterance_of(self.positions(self.before[1:] - 1))
+        return sorted(
+            {u for one, other in zip(begin.tolist(), end.tolist(), strict=True) for u in range(one, other + 1)}
         )
 
     @property
@@ -80,6 +103,19 @@ class FrameData:
 
     def frames_of(self, utterance: int) -> int:
         return int(self.last[utterance] - self.first[utterance]) + 1
+
+
+def _labelled_runs(pdfs: np.ndarray, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and length of each run of labelled frames of the chosen utterances, (R,) each; runs may touch."""
+    ends = np.cumsum(counts)
+    runs, lengths = [], []
+    for block in np.split(np.arange(len(counts)), np.flatnonzero(np.diff(ends // BLOCK)) + 1):
+        begin, end = int(ends[block[0]] - counts[block[0]]), int(ends[block[-1]])
+        usable = (pdfs[begin:end] != NO_LABEL) & np.repeat(chosen[block], counts[block])
+        edges = np.flatnonzero(np.diff(usable, prepend=False, append=False))
+        runs.append(begin + edges[::2])
+        lengths.append(edges[1::2] - edges[::2])
+    return np.concatenate(runs), np.concatenate(lengths)
 
 
 def map_frames(store: FrameStore) -> Tensor:

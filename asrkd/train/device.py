@@ -1,6 +1,7 @@
 """Where a net is computed, and in which precision."""
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError("run.device=cuda: torch finds no GPU; run.device=cpu trains without one")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        return torch.device(name, int(os.environ.get("LOCAL_RANK", 0)))  # torchrun's: a GPU a process
     return torch.device(name)
 
 
@@ -34,4 +37,4 @@ def computes_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """precision: auto, bfloat16 or float32. Matrix products take bfloat16 and sum in float32; weights stay float32."""
     enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, torch.bfloat16) if enabled else nullcontext()

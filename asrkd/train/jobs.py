@@ -12,6 +12,8 @@ from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.experiment import Step, identity, read_json
 from asrkd.parallel import parallel
+from asrkd.train import ranks
+from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 from asrkd.train.device import choose_device, one_net_at_a_time
 from asrkd.train.loop import train_model
@@ -39,34 +41,42 @@ def targets_name(temperature: float) -> str:
 def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_by: str, force: bool) -> None:
     """Train those that are not finished, one a core; a lone one takes all cores.
 
-    Raises UserError when an input is missing or a loss is no longer finite.
+    Under torchrun one after the other, each by all of its processes. Raises UserError when an input is missing or a
+    loss is no longer finite.
     """
     inputs = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("train", "dev")}
     inputs["align"] = identity(exp / "align", "stage 3")
-    jobs = []
-    for training in trainings:
-        targets = targets_name(training.temperature)
-        soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
-        tail = section(config, "distill.tail") if soft else {}
-        step = Step(
-            exp / "models" / training.name,
-            made_by=made_by,
-            config={
-                **section(config, "model", "train"),
-                **tail,
-                "seed": training.seed,
-                "hard_weight": training.hard_weight,
-                "temperature": training.temperature,
-                **training.about,
-            },
-            inputs={**inputs, **soft},
-            force=force,
-        )
-        if step.begin():
-            jobs.append((exp, config, training, step))
+    steps = [_step(exp, config, training, inputs, made_by, force) for training in trainings]
+    if ranks.world() > 1:
+        with ranks.joined(choose_device(config.run.device)):
+            for training, step in zip(trainings, steps, strict=True):
+                if ranks.from_first(ranks.rank() == 0 and step.begin()):
+                    _train(exp, config, training, step)
+        return
+    jobs = [(exp, config, training, step) for training, step in zip(trainings, steps, strict=True) if step.begin()]
     if jobs:
         # Threads decide the last bit of a sum: a model of several is trained on one, also when it is the last to train.
         parallel(_train, jobs, one_net_at_a_time(config.run), what=made_by, unit="models", lone=len(trainings) == 1)
+
+
+def _step(exp: Path, config: Config, training: Training, inputs: Mapping[str, str], made_by: str, force: bool) -> Step:
+    targets = targets_name(training.temperature)
+    soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
+    tail = section(config, "distill.tail") if soft else {}
+    return Step(
+        exp / "models" / training.name,
+        made_by=made_by,
+        config={
+            **section(config, "model", "train"),
+            **tail,
+            "seed": training.seed,
+            "hard_weight": training.hard_weight,
+            "temperature": training.temperature,
+            **training.about,
+        },
+        inputs={**inputs, **soft},
+        force=force,
+    )
 
 
 def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
@@ -76,7 +86,7 @@ def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
     dev = FrameData.open(exp / "features" / "dev", exp / "align" / "dev", config.model)
     targets = None
     if training.hard_weight < 1:
-        counts = {train.ids[u]: train.frames_of(u) for u in train.utterance_of(train.usable).unique().tolist()}
+        counts = {train.ids[u]: train.frames_of(u) for u in train.utterances()}
         targets = _open_targets(
             exp / targets_name(training.temperature), label_set["hash"], step.inputs["features/train"], counts
         )
@@ -91,10 +101,12 @@ def _train(exp: Path, config: Config, training: Training, step: Step) -> None:
         config=config.train,
         seed=training.seed,
         device=choose_device(config.run.device),
-        card={"label_set": label_set["hash"], "inputs": step.inputs, "frames": len(train.usable), **training.about},
+        card={"label_set": label_set["hash"], "inputs": step.inputs, "frames": len(train), **training.about},
     )
-    step.finish(OUTPUTS)
-    (step.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    if ranks.rank() == 0:
+        step.finish(OUTPUTS)
+        (step.folder / CHECKPOINT).unlink(missing_ok=True)
+    ranks.wait_for_all()
 
 
 def _open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:

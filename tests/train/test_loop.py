@@ -18,6 +18,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import read_jsonl
 from asrkd.features.store import FrameStore
 from asrkd.train import loop
+from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 
 PDFS = 5
@@ -54,6 +55,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_loop import settings, train
 from asrkd.train import loop
+from asrkd.train.checkpoint import CHECKPOINT
 
 torch.set_num_threads(1)
 loop.STEPS_BETWEEN_CHECKS, loop.SECONDS_BETWEEN_CHECKPOINTS = 7, 0.0
@@ -74,7 +76,7 @@ def test_killed_and_resumed_is_bit_identical(exp: Path, tmp_path: Path, capsys: 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(exp, whole, settings())
     command = [sys.executable, "-c", KILLED, str(exp), str(killed), str(Path(__file__).parent)]
-    checkpoint = killed / loop.CHECKPOINT
+    checkpoint = killed / CHECKPOINT
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not checkpoint.exists():
         assert process.poll() is None, "it ended before it could be killed"
@@ -106,20 +108,6 @@ def test_rate_is_halved_and_training_stops(exp: Path, config: Config, tmp_path: 
     assert [row["learning_rate"] for row in curves] == [0.01, 0.005, 0.0025]
 
 
-def test_an_epoch_is_a_permutation(config: Config) -> None:
-    usable = torch.arange(100, 420)
-    config.train.epoch_frames = 0
-    order = loop._order(usable, config.train, seed=1, epoch=0)
-    assert sorted(order.flatten().tolist()) == usable.tolist()
-    assert order.shape == (10, 32)
-    assert not torch.equal(order, loop._order(usable, config.train, seed=1, epoch=1))
-    config.train.epoch_frames = 700  # three passes are the first to reach it
-    assert loop._order(usable, config.train, seed=1, epoch=0).flatten().bincount()[100:].eq(3).all()
-    config.train.batch_size = 1000
-    config.train.epoch_frames = 0
-    assert loop._order(usable, config.train, seed=1, epoch=0).shape == (1, 320)
-
-
 def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:
     config.train.momentum, config.train.max_epochs = 0.0, 1
     train(exp, tmp_path / "model", config)
@@ -130,7 +118,7 @@ def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named(exp: Path, config: Config, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     train(exp, folder, config)
-    path = folder / loop.CHECKPOINT
+    path = folder / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"checkpoint\.safetensors: damaged"):
         train(exp, folder, config)
