@@ -16,7 +16,7 @@ demo: setup
 	recipes/prompts/run.sh
 
 test: setup
-	$(one_thread) .venv/bin/python -m pytest -n 2 --dist loadfile
+	$(one_thread) .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	.venv/bin/python -m benchmarks.loss
