@@ -33,6 +33,7 @@ CURVES = "curves.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 STEPS_BETWEEN_CHECKS = 50  # of the loss; each waits for the device
 DEV_BATCH = 4096  # frames
+EXPLODED = 100.0  # times the loss of a guess: no training comes back from there
 TRAIN_SAMPLE = 100_000  # frames that the accuracy on the training set is measured on
 
 
@@ -82,6 +83,8 @@ def train_model(
     first = ranks.rank() == 0
     board = SummaryWriter(str(folder), purge_step=state.epoch + 1) if first else None
     steps, batch_size = steps_of_epoch(len(train), config)
+    # The loss of a net that gives every pdf the same probability.
+    guess = math.log(num_pdfs) * (loss.hard_weight + (1 - loss.hard_weight) * loss.temperature**2)
 
     while not state.finished:
         optimizer.param_groups[0]["lr"] = state.learning_rate
@@ -98,7 +101,9 @@ def train_model(
                     torch.manual_seed(seed_of(seed, state.epoch, step, ranks.rank()))
                 done.append(train_step(net, loss, optimizer, batch, config.precision, ranks.world() / batch_size))
             state.step = block.stop
-            _add_up(state, ranks.summed(torch.stack(done)).tolist(), positions, train, folder)
+            losses = ranks.summed(torch.stack(done)).tolist()
+            _check(losses, EXPLODED * guess, state, positions, train, folder)
+            state.sums = [sum(column, start) for start, *column in zip(state.sums, *losses, strict=True)]
 
             now = time.monotonic()
             state.seconds = now - began
@@ -237,17 +242,24 @@ def evaluate(
     return 100 * right / count, entropy / count
 
 
-def _add_up(state: State, values: list[list[float]], positions: Tensor, train: FrameData, folder: Path) -> None:
-    """Move what the last steps lost into the state. Raises UserError for the first loss that is not finite."""
-    for step, (row, losses) in enumerate(zip(positions, values, strict=True), state.step - len(values) + 1):
-        if not math.isfinite(losses[2]):
-            utterances = [train.ids[u] for u in train.utterance_of(row).unique().tolist()]
-            raise UserError(
-                f"{folder}: the loss is {losses[2]} in epoch {state.epoch + 1}, step {step}; the last checkpoint "
-                f"is kept. Lower train.learning_rate, or look for damaged features among the {len(utterances)} "
-                f"utterances of its batch: {' '.join(utterances)}"
-            )
-        state.sums = [total + loss for total, loss in zip(state.sums, losses, strict=True)]
+def _check(
+    sums: list[list[float]], most: float, state: State, positions: Tensor, train: FrameData, folder: Path
+) -> None:
+    """Raises UserError for the first of the last steps whose mean loss is not finite or above `most`."""
+    for step, (row, (_, _, total, _)) in enumerate(zip(positions, sums, strict=True), state.step - len(sums) + 1):
+        mean = total / len(row)
+        if math.isfinite(mean) and mean <= most:
+            continue
+        finite = train.batch(row)[0].float().isfinite().all(1)  # (B,)
+        damaged = [train.ids[u] for u in train.utterance_of(row[~finite]).unique().tolist()]
+        names = damaged or [train.ids[u] for u in train.utterance_of(row).unique().tolist()]
+        mend = "lower train.learning_rate"
+        if damaged:
+            mend = "mend their audio, or drop them from the cut set, and run the stages from 0 on"
+        raise UserError(
+            f"{folder}: the loss is {mean:g} in epoch {state.epoch + 1}, step {step}; {mend}. The last checkpoint is "
+            f"kept. {'Features that are no numbers' if damaged else 'The utterances of the batch'}: {' '.join(names)}"
+        )
 
 
 def _show(name: str, curve: Mapping[str, Any], board: SummaryWriter) -> None:

@@ -1,16 +1,19 @@
 """The loop: killed and resumed to the same bits, stopped by NaN, slowed down on dev accuracy."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from asrkd.config import Config, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
@@ -93,11 +96,29 @@ def test_killed_and_resumed_is_bit_identical(exp: Path, tmp_path: Path, capsys: 
     assert curves[0] == curves[1]
 
 
-def test_nan_stops_and_names_the_utterances(exp: Path, config: Config, tmp_path: Path) -> None:
+def test_nan_stops_names_the_utterance_and_keeps_the_checkpoint(
+    exp: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = FrameStore.open(exp / "features" / "train")
     frames = np.load(store.folder / "frames.npy", mmap_mode="r+")
-    frames[store.first[5] + 3] = np.nan
-    with pytest.raises(UserError, match=r"the loss is nan in epoch 1, step \d+; .*train-5\b"):
+    evaluate = loop.evaluate
+
+    def spoil(*arguments: Any) -> tuple[float, float]:
+        frames[store.first[5] + 3] = np.nan
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(loop, "evaluate", spoil)  # at the end of the first epoch
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 2, step \d+; mend .*that are no numbers: train-5$"):
+        train(exp, tmp_path / "model", config)
+    with safe_open(tmp_path / "model" / CHECKPOINT, "np") as file:
+        assert json.loads(file.metadata()["state"])["epoch"] == 1
+        assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+
+
+def test_a_loss_that_explodes_stops(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.train.learning_rate = 1e4
+    named = r"epoch 1, step \d+; lower train\.learning_rate\. .*of the batch: train-\d+ train-\d+"
+    with pytest.raises(UserError, match=named):
         train(exp, tmp_path / "model", config)
 
 
