@@ -6,6 +6,7 @@ help:
 	@echo 'make setup   the environments and tools in this folder: once, 9 GB (17 on the way) and 4 to 6 minutes'
 	@echo 'make demo    trains, distils, decodes and reports on a small corpus (recipes/prompts/run.sh)'
 	@echo 'make test    the tests, in two processes'
+	@echo 'make test-long  kills at twenty random moments'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   the loss and the soft-target store against their peers'
 
@@ -18,6 +19,9 @@ demo: setup
 test: setup
 	$(one_thread) .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+test-long: setup
+	$(one_thread) .venv/bin/python -m pytest -m long
+
 bench: setup
 	.venv/bin/python -m benchmarks.loss
 	.venv/bin/python -m benchmarks.store
@@ -27,4 +31,4 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-.PHONY: help setup demo test bench lint
+.PHONY: help setup demo test test-long bench lint

@@ -1,4 +1,7 @@
-"""Independent jobs through joblib: one machine (loky), Ray or Dask."""
+"""Independent jobs through joblib: one machine (loky), Ray or Dask.
+
+Workers on other machines see the experiment's folder at the same path, through a file system that they share.
+"""
 
 import io
 import os
@@ -13,6 +16,8 @@ from asrkd.progress import track
 
 Result = TypeVar("Result")
 _CLEAR_LINE = "\r\x1b[2K"
+_MISSING: Any = object()
+MOST_TRIES = 3  # of jobs whose worker the system killed
 
 
 def cores() -> int:
@@ -49,17 +54,51 @@ def parallel(
     if workers <= 1:
         return [_with_threads(1, function, job) for job in track(jobs, what=what, unit=unit)]
     _register(run.engine)
-    with joblib.parallel_config(backend=run.engine, n_jobs=workers):
-        # joblib's Ray backend hands over all results at the end or none.
-        pool = joblib.Parallel(
-            return_as="list" if run.engine == "ray" else "generator", pre_dispatch="all", batch_size=1
+    # Workers of a cluster have parents of their own, and another machine may have a process of this one's id.
+    caller = os.getpid() if run.engine == "loky" else None
+    results: list[Result] = [_MISSING] * len(jobs)
+    for tries in range(1, MOST_TRIES + 1):
+        left = [number for number, result in enumerate(results) if result is _MISSING]
+        try:
+            with joblib.parallel_config(backend=run.engine, n_jobs=workers):
+                # joblib's Ray backend hands over all results at the end or none.
+                pool = joblib.Parallel(
+                    return_as="list" if run.engine == "ray" else "generator", pre_dispatch="all", batch_size=1
+                )
+                made: Iterable[Result] = pool(
+                    joblib.delayed(_in_worker)(caller, function, jobs[number]) for number in left
+                )
+                for number, result in zip(left, track(made, what=what, total=len(left), unit=unit), strict=True):
+                    results[number] = result
+            break
+        except Exception as error:
+            _raise_unless_worker_died(error, what, tries)
+    return results
+
+
+def _raise_unless_worker_died(error: Exception, what: str, tries: int) -> None:
+    """A worker that the system killed took its jobs with it: they go on where they were when they are run again.
+
+    joblib's Ray backend keeps its workers as actors, which Ray does not start again; Dask tries three times itself.
+    """
+    names = {base.__name__ for base in type(error).__mro__}
+    if not names & {"TerminatedWorkerError", "RayActorError", "WorkerCrashedError", "OutOfMemoryError", "KilledWorker"}:
+        cause = getattr(error, "cause", None)
+        raise cause if isinstance(cause, Exception) else error  # Ray's RayTaskError holds the error of the job
+    if tries < MOST_TRIES and "KilledWorker" not in names:
+        print(
+            f"{what}: a worker was killed; jobs without a result are run again ({tries + 1} of {MOST_TRIES})",
+            flush=True,
         )
-        results: Iterable[Result] = pool(joblib.delayed(_in_worker)(os.getpid(), function, job) for job in jobs)
-        return list(track(results, what=what, total=len(jobs), unit=unit))
+        return
+    raise UserError(
+        f"{what}: expected workers that live to the end, found one killed in each of several tries, most often by the "
+        "system for want of memory; free memory or set a smaller run.jobs, and call again: what was done stays"
+    ) from error
 
 
-def _in_worker(caller: int, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
-    if os.getppid() == caller:
+def _in_worker(caller: int | None, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
+    if caller is not None and os.getppid() == caller:
         end_with(caller)
     if os.getpid() != caller and sys.stdout.isatty():
         sys.stdout = _WorkerLines(

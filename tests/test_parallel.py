@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,78 @@ def test_an_engine_that_is_not_installed_names_its_package(monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "ray.util.joblib", None)
     with pytest.raises(UserError, match="pip install ray"):
         parallel(square, [(1,), (2,)], RunConfig(jobs=2, engine="ray"), what="squares")
+
+
+def die_once(marker: Path, number: int) -> int:
+    """Kill this worker as the system does that wants memory, unless it has done so before."""
+    if number == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_jobs_of_a_killed_worker_are_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [(tmp_path / "marker", n) for n in range(4)]
+    assert parallel(die_once, jobs, RunConfig(jobs=2), what="deaths") == [0, 1, 2, 3]
+    assert "deaths: a worker was killed; jobs without a result are run again (2 of 3)" in capsys.readouterr().out
+
+
+def test_workers_that_are_killed_every_time_end_the_call() -> None:
+    with pytest.raises(UserError, match="deaths: expected workers that live.*smaller run.jobs"):
+        parallel(die, [(1,), (2,)], RunConfig(jobs=2), what="deaths")
+
+
+# What a call does on a cluster, in a process of its own: neither Ray nor Dask tidies up after itself without warnings.
+ON_A_CLUSTER = """
+import sys
+from pathlib import Path
+from asrkd.config import RunConfig
+from asrkd.errors import UserError
+from asrkd.parallel import parallel
+from tests.test_parallel import die_once, fail, square
+
+if __name__ == "__main__":
+    engine, marker = sys.argv[1], Path(sys.argv[2])
+    if engine == "ray":
+        import ray
+        from ray.cluster_utils import Cluster
+        cluster = Cluster()
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, include_dashboard=False)
+        ray.init(address=cluster.address, log_to_driver=False)
+    else:
+        import distributed
+        cluster = distributed.LocalCluster(n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None)
+        client = distributed.Client(cluster)
+    run = RunConfig(jobs=2, engine=engine)
+    results = parallel(square, [(n,) for n in range(5)], run, what="squares")
+    assert [result[0] for result in results] == [0, 1, 4, 9, 16], results
+    assert {result[1] for result in results} == {1}, results
+    try:
+        parallel(fail, [(1,), (3,)], run, what="failures")
+    except UserError as error:
+        assert type(error) is UserError and str(error).endswith("expected even; mend it"), repr(error)
+    else:
+        raise AssertionError("expected UserError")
+    assert parallel(die_once, [(marker, n) for n in range(4)], run, what="deaths") == [0, 1, 2, 3]
+    print("all well", flush=True)
+"""
+
+
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_engines_of_a_cluster_do_as_loky_does(engine: str, tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
+    script = tmp_path / "cluster.py"
+    script.write_text(ON_A_CLUSTER)
+    command = [sys.executable, str(script), engine, str(tmp_path / "marker")]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0 and "all well" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+    assert (tmp_path / "marker").exists()
 
 
 ORPHANS = """
