@@ -40,6 +40,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A write that fails, on a full disk most often, does not say to which file.
+        raise UserError(f"{path}: could not be written: {error}; free space there and call again") from error
     finally:
         temporary.unlink(missing_ok=True)
 
