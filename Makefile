@@ -6,7 +6,7 @@ help:
 	@echo 'make setup   the environments and tools in this folder: once, 9 GB (17 on the way) and 4 to 6 minutes'
 	@echo 'make demo    trains, distils, decodes and reports on a small corpus (recipes/prompts/run.sh)'
 	@echo 'make test    the tests, in two processes'
-	@echo 'make test-long  kills at twenty random moments'
+	@echo 'make test-long  kills at twenty random moments, Ray and Dask clusters, torch.compile'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   the loss and the soft-target store against their peers'
 

@@ -15,6 +15,7 @@ import click
 
 from asrkd import __version__
 from asrkd.errors import UserError
+from asrkd.torchrun import rank, world
 
 if TYPE_CHECKING:
     from asrkd.config import Config
@@ -85,13 +86,13 @@ def _is_first_process(step: str) -> bool:
 
     Raises UserError when torchrun calls a step that is not shared out among its processes.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if world() == 1:
         return True
     if step not in TRAININGS:
         raise UserError(
             f"torchrun is for {', '.join(TRAININGS)}; call asrkd {step} without it (run.jobs for more processes)"
         )
-    if os.environ["RANK"] == "0":
+    if rank() == 0:
         return True
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     return False

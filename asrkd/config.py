@@ -133,11 +133,12 @@ class DecodeConfig:
 @dataclass
 class RunConfig:
     """Where the work runs. No result depends on it, but for the last bits of a net that is the only one of its stage
-    and is trained on several threads, or on a GPU."""
+    and is trained on several threads, on a GPU, by several processes or through torch.compile."""
 
     jobs: int = 0  # parallel one-thread jobs; 0 is one a core
     engine: str = "loky"  # loky, ray or dask
     device: str = "auto"  # auto, cpu or cuda
+    compile: bool = False  # train through torch.compile, which takes a minute first
 
 
 @dataclass

@@ -15,15 +15,15 @@ from asrkd.corpus.cuts import read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out
 from asrkd.corpus.librispeech import read_librispeech
 from asrkd.corpus.prepare import validate
-from asrkd.decode.prepare import HYPOTHESES, SCALES, TRAINED_BY, decode_split, load_models, read_scales
+from asrkd.decode.split import HYPOTHESES, SCALES, decode_split, load_models, read_scales
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, read_json, write_json
 from asrkd.features.extract import extract_split
 from asrkd.parallel import parallel
-from asrkd.score.prepare import measure_frames, word_errors
+from asrkd.score.counts import measure_frames, word_errors
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import read_word_errors, write_word_errors
-from asrkd.systems import System, systems
+from asrkd.systems import TRAINED_BY, System, systems
 
 WORDS, FRAMES = "words.jsonl", "frames.json"
 

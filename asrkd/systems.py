@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from asrkd.config import Config
 
+TRAINED_BY = {"member": "stage 4", "ensemble": "stage 4", "student": "stage 6", "limited": "stage 7"}
+
 
 @dataclass(frozen=True)
 class System:

@@ -5,6 +5,7 @@ words of a small grammar. Speakers differ in pitch, pace and loudness; there is 
 ends and between some of the words.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ SPEAKERS = {"train": ("t1", "t2", "t3", "t4"), "dev": ("d1",), "test": ("e1",)}
 UTTERANCES = {"train": 100, "dev": 20, "test": 20}
 
 
-def make_tone_corpus(folder: Path, seed: int = 0) -> dict[str, Any]:
+def make_tone_corpus(folder: Path, seed: int = 0, utterances: Mapping[str, int] = UTTERANCES) -> dict[str, Any]:
     """Writes the corpus into `folder` and returns where things are.
 
     {"train", "dev", "test": Lhotse cut sets, "lexicon", "lm_text": files, "sample_rate": Hz, "sentences": id -> text}.
@@ -60,7 +61,7 @@ def make_tone_corpus(folder: Path, seed: int = 0) -> dict[str, Any]:
     for split, speakers in SPEAKERS.items():
         cuts = []
         voices = {speaker: _voice(rng) for speaker in speakers}
-        for n in range(UTTERANCES[split]):
+        for n in range(utterances[split]):
             speaker = speakers[n % len(speakers)]
             words = sentence(rng)
             name = f"{speaker}-{n:03d}"

@@ -1,4 +1,9 @@
-"""Lhotse cut sets as this toolkit uses them: one JSON line an utterance, one supervision with text and speaker."""
+"""Lhotse cut sets as this toolkit uses them: one JSON line an utterance, one supervision with text and speaker.
+
+Lhotse is imported where a cut is read or made: it takes a second, and a stage with nothing to do needs no cut.
+"""
+
+from __future__ import annotations
 
 import gzip
 import json
@@ -6,12 +11,13 @@ import math
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from lhotse import AudioSource, CutSet, MonoCut, Recording, SupervisionSegment
+from typing import TYPE_CHECKING, Any
 
 from asrkd.errors import UserError
 from asrkd.experiment import replacing
+
+if TYPE_CHECKING:
+    from lhotse import CutSet, MonoCut
 
 SPLITS = ("train", "dev", "test")
 
@@ -21,6 +27,8 @@ def read_cuts(path: Path) -> CutSet:
 
     Raises UserError when the file is missing, empty, cut short or holds anything else.
     """
+    from lhotse import CutSet
+
     if not path.is_file():
         raise UserError(f"{path}: no such cut set; expected a Lhotse cut set (.jsonl or .jsonl.gz)")
     cuts = []
@@ -36,6 +44,8 @@ def read_cuts(path: Path) -> CutSet:
 
 
 def _cut(line: str, path: Path, number: int) -> MonoCut:
+    from lhotse import MonoCut
+
     try:
         fields = json.loads(line)
         kind = fields.pop("type", None) if isinstance(fields, dict) else None
@@ -105,6 +115,8 @@ def write_cuts(path: Path, cuts: Iterable[MonoCut]) -> None:
 
 def make_cut(name: str, audio: Path, sample_rate: int, num_samples: int, speaker: str, text: str) -> MonoCut:
     """An utterance that is a whole mono file of its own."""
+    from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
+
     duration = num_samples / sample_rate
     source = AudioSource(type="file", channels=[0], source=str(audio))
     recording = Recording(name, [source], sample_rate, num_samples, duration, channel_ids=[0])

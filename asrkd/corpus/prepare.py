@@ -1,17 +1,19 @@
 """Stage 0: the cut sets of train, dev and test, validated, into EXP/data."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from lhotse import CutSet, MonoCut
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from asrkd.config import Config, section
 from asrkd.corpus.cuts import SPLITS, read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, write_json
+
+if TYPE_CHECKING:
+    from lhotse import CutSet, MonoCut
 
 # Seconds by which a supervision may miss its cut's start or end: times are rounded, and a pause of this length is one
 # that alignment's optional silence takes. A word is longer: cut off or left untranscribed, it would be aligned wrongly.
@@ -143,6 +145,9 @@ def _path(config: Config, split: str) -> Path:
 
 
 def _print(report: dict[str, Summary], left_out: list[LeftOut]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("", "utterances", "hours", "speakers", "words", "distinct words", "left out")
     for split, s in report.items():
         counts = (s.utterances, f"{s.hours:.2f}", s.speakers, s.words, s.distinct_words, s.left_out)

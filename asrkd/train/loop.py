@@ -23,6 +23,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import write_jsonl
 from asrkd.models.dnn import AcousticModel, load_model, save_model
 from asrkd.progress import duration
+from asrkd.torchrun import rank, world
 from asrkd.train import ranks
 from asrkd.train.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from asrkd.train.data import FrameData
@@ -60,12 +61,14 @@ def train_model(
     seed: int,
     device: torch.device,
     card: Mapping[str, Any],
+    compiled: bool = False,
 ) -> None:
     """Train a net into `folder`: model.safetensors and card.json of the epoch that is best on dev, and curves.jsonl.
 
     targets: soft targets of the training frames; None when the loss has hard_weight 1. card: what the model's card
-    tells beside its shape and training. A call that was killed goes on from its last checkpoint, and its weights come
-    out the same to the bit. Raises UserError when the loss is no longer finite.
+    tells beside its shape and training. compiled: the steps go through torch.compile. A call that was killed goes on
+    from its last checkpoint, and its weights come out the same to the bit. Raises UserError when the loss is no longer
+    finite.
     """
     name = folder.name
     model = AcousticModel(train.num_mel, num_pdfs, model_config)
@@ -79,8 +82,10 @@ def train_model(
         fused=True,
     )
     state = load_checkpoint(folder / CHECKPOINT, model, optimizer) or State(config.learning_rate)
-    net = DistributedDataParallel(model) if ranks.world() > 1 else model
-    first = ranks.rank() == 0
+    net: nn.Module = DistributedDataParallel(model) if world() > 1 else model
+    if compiled:
+        net.compile()
+    first = rank() == 0
     board = SummaryWriter(str(folder), purge_step=state.epoch + 1) if first else None
     steps, batch_size = steps_of_epoch(len(train), config)
     # The loss of a net that gives every pdf the same probability.
@@ -98,8 +103,8 @@ def train_model(
             for step, batch in zip(block, _batches(train, targets, positions, device), strict=True):
                 if model_config.dropout > 0:
                     # Its noise follows from seed, epoch and step, so that a resumed run repeats it.
-                    torch.manual_seed(seed_of(seed, state.epoch, step, ranks.rank()))
-                done.append(train_step(net, loss, optimizer, batch, config.precision, ranks.world() / batch_size))
+                    torch.manual_seed(seed_of(seed, state.epoch, step, rank()))
+                done.append(train_step(net, loss, optimizer, batch, config.precision, world() / batch_size))
             state.step = block.stop
             losses = ranks.summed(torch.stack(done)).tolist()
             _check(losses, EXPLODED * guess, state, positions, train, folder)

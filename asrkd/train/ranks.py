@@ -1,6 +1,6 @@
 """The processes that train one model together, as torchrun starts them: each takes its share of every batch.
 
-Without torchrun there is one, of rank 0, and nothing here does anything.
+Where there is one, nothing here does anything.
 """
 
 import os
@@ -11,15 +11,7 @@ import torch
 from torch import Tensor, distributed
 
 from asrkd.parallel import cores
-
-
-def world() -> int:
-    """How many processes."""
-    return int(os.environ.get("WORLD_SIZE", 1))
-
-
-def rank() -> int:
-    return int(os.environ.get("RANK", 0))
+from asrkd.torchrun import rank, world
 
 
 @contextmanager

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import asrkd.align.train
+from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.align.observations import observations
-from asrkd.align.prepare import NO_LABEL, align_corpus, align_split, load_labels
+from asrkd.align.prepare import align_corpus, align_split
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError

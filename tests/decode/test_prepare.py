@@ -13,7 +13,8 @@ from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.graph import build_graph
 from asrkd.decode.interpreter import run_under_k2
-from asrkd.decode.prepare import decode_split, decode_systems, load_models, read_scales
+from asrkd.decode.prepare import decode_systems
+from asrkd.decode.split import decode_split, load_models, read_scales
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import FrameStore, write_store
@@ -135,7 +136,7 @@ def decoded(exp: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
         searched.append((loglikes, np.load(loglikes)))
         run_under_k2(module, arguments)
 
-    monkeypatch.setattr("asrkd.decode.prepare.run_under_k2", run)
+    monkeypatch.setattr("asrkd.decode.split.run_under_k2", run)
     models = load_models(exp, next(s for s in systems(config) if s.name == "member-01"), config)
     scales = read_scales(exp / "decode" / "member-01" / "dev")
     decode_split(exp, config, models, exp / "features" / "test", folder, scales=scales, what="test")
@@ -153,7 +154,7 @@ def test_loglikes_are_posterior_over_prior(exp: Path, tmp_path: Path, monkeypatc
 def test_blocks_bound_the_disk_and_change_no_result(exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, whole),) = decoded(exp, tmp_path / "whole", monkeypatch)
     bound = 40 * 12 * 4  # 40 frames of 12 pdfs: the utterances of 30 and 2 frames together, that of 50 alone
-    monkeypatch.setattr("asrkd.decode.prepare.BLOCK_BYTES", bound)
+    monkeypatch.setattr("asrkd.decode.split.BLOCK_BYTES", bound)
     blocks = decoded(exp, tmp_path / "blocks", monkeypatch)
     assert [len(loglikes) for _, loglikes in blocks] == [32, 50]
     np.testing.assert_array_equal(np.concatenate([loglikes for _, loglikes in blocks]), whole)

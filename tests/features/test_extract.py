@@ -12,7 +12,7 @@ from asrkd.config import Config, FeatureConfig, RunConfig
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, read_jsonl
-from asrkd.features import extract, shards
+from asrkd.features import shards, split
 from asrkd.features.extract import extract_features, extract_split
 from asrkd.features.fbank import fbank
 from asrkd.features.store import FrameStore
@@ -92,7 +92,7 @@ def test_a_killed_extraction_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         plain(shard, features)
         done.append(shard.path.name)
 
-    monkeypatch.setattr(extract, "extract_shard", dies_on_the_third)
+    monkeypatch.setattr(split, "extract_shard", dies_on_the_third)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "killed")
     again: list[str] = []
@@ -101,18 +101,18 @@ def test_a_killed_extraction_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         again.append(shard.path.name)
         plain(shard, features)
 
-    monkeypatch.setattr(extract, "extract_shard", counted)
+    monkeypatch.setattr(split, "extract_shard", counted)
     assert content(run(tmp_path, "killed")) == whole
     assert len(done) == 2
     assert again and not set(done) & set(again)
     # Killed while the store was being written: every shard is there, and nothing is extracted again.
-    monkeypatch.setattr(extract, "write_store", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(split, "write_store", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "late")
     monkeypatch.undo()
     monkeypatch.setattr(shards, "SECONDS", 0.5)
     again.clear()
-    monkeypatch.setattr(extract, "extract_shard", counted)
+    monkeypatch.setattr(split, "extract_shard", counted)
     assert content(run(tmp_path, "late")) == whole
     assert again == []
 

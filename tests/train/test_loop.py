@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from asrkd.config import Config, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
@@ -27,7 +28,7 @@ from asrkd.train.data import FrameData
 PDFS = 5
 
 
-def train(exp: Path, folder: Path, config: Config) -> None:
+def train(exp: Path, folder: Path, config: Config, compiled: bool = False) -> None:
     folder.mkdir(exist_ok=True)
     data = {
         split: FrameData.open(exp / "features" / split, exp / "align" / split, config.model)
@@ -45,6 +46,7 @@ def train(exp: Path, folder: Path, config: Config) -> None:
         seed=7,
         device=torch.device("cpu"),
         card={},
+        compiled=compiled,
     )
 
 
@@ -143,3 +145,15 @@ def test_a_damaged_checkpoint_is_named(exp: Path, config: Config, tmp_path: Path
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"checkpoint\.safetensors: damaged"):
         train(exp, folder, config)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler calls it itself
+def test_compiled_steps_are_the_same_steps(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.model.dropout = 0.0
+    config.train.max_epochs = 1
+    train(exp, tmp_path / "plain", config)
+    train(exp, tmp_path / "compiled", config, compiled=True)
+    plain, compiled = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))
+    for name, weight in plain.items():
+        torch.testing.assert_close(compiled[name], weight, rtol=1e-4, atol=1e-5)

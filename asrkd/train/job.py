@@ -1,0 +1,64 @@
+"""One model, trained: what a job of `jobs.train_models` does."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from asrkd.config import Config
+from asrkd.distill.loss import DistillationLoss
+from asrkd.distill.store import SoftTargetStore
+from asrkd.errors import UserError
+from asrkd.experiment import Step, read_json
+from asrkd.torchrun import rank
+from asrkd.train import ranks
+from asrkd.train.checkpoint import CHECKPOINT
+from asrkd.train.data import FrameData
+from asrkd.train.device import choose_device
+from asrkd.train.jobs import Training, targets_name
+from asrkd.train.loop import train_model
+
+OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times, which differ from run to run
+
+
+def train(exp: Path, config: Config, training: Training, step: Step) -> None:
+    """Train the model of a step that has begun, and finish the step.
+
+    Raises UserError when an input is missing or damaged or a loss is no longer finite.
+    """
+    step.started = time.monotonic()  # the wait for a core is no training
+    label_set = read_json(exp / "align" / "label_set.json")
+    data = FrameData.open(exp / "features" / "train", exp / "align" / "train", config.model, training.utterances)
+    dev = FrameData.open(exp / "features" / "dev", exp / "align" / "dev", config.model)
+    targets = None
+    if training.hard_weight < 1:
+        counts = {data.ids[u]: data.frames_of(u) for u in data.utterances()}
+        targets = _open_targets(
+            exp / targets_name(training.temperature), label_set["hash"], step.inputs["features/train"], counts
+        )
+    train_model(
+        step.folder,
+        data,
+        dev,
+        DistillationLoss(training.temperature, training.hard_weight, config.distill.tail),
+        targets,
+        num_pdfs=label_set["num_pdfs"],
+        model_config=config.model,
+        config=config.train,
+        seed=training.seed,
+        device=choose_device(config.run.device),
+        compiled=config.run.compile,
+        card={"label_set": label_set["hash"], "inputs": step.inputs, "frames": len(data), **training.about},
+    )
+    if rank() == 0:
+        step.finish(OUTPUTS)
+        (step.folder / CHECKPOINT).unlink(missing_ok=True)
+    ranks.wait_for_all()
+
+
+def _open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:
+    """All of it read once. Raises UserError when it is damaged or not of these labels, features and frame counts."""
+    try:
+        return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=True)
+    except UserError as error:
+        # Its stamp says "finished" and may fit all the same, hence --force.
+        raise UserError(f"{error} (run.sh --stage 5 --stop-stage 5 --force)") from None
