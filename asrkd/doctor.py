@@ -39,7 +39,7 @@ class Component:
 
 
 def check() -> list[Component]:
-    libraries = ("torchaudio", "lhotse", "kenlm", "numba")
+    libraries = ("lhotse", "kenlm", "numba")
     return [_python(), _torch(), *map(_library, libraries), _k2(), _lmplz(), _corpora(), _disk()]
 
 

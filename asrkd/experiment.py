@@ -237,7 +237,7 @@ class Step:
 
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in ("asrkd", "torch", "torchaudio", "numpy", "lhotse", "kenlm"):
+    for package in ("asrkd", "torch", "numpy", "lhotse", "kenlm"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -4,9 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchaudio.compliance import kaldi
 
 from asrkd.config import FeatureConfig
-from asrkd.features.fbank import LOG_FLOOR, fbank
+from asrkd.features.fbank import LOG_FLOOR, SCALE, fbank
 
 
 def mel(hertz: float) -> float:
@@ -74,3 +75,27 @@ def test_digital_silence_lies_at_the_floor_and_speech_is_left_alone() -> None:
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 0), (399, 0), (400, 1), (559, 1), (560, 2)])
 def test_how_many_frames(samples: int, frames: int) -> None:
     assert fbank(torch.zeros(samples), FeatureConfig()).shape == (frames, 40)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FeatureConfig(),
+        FeatureConfig(sample_rate=8000),
+        FeatureConfig(num_mel_bins=80, low_freq=60, high_freq=-400, frame_length=32, frame_shift=12.5),
+    ],
+)
+def test_against_torchaudio(config: FeatureConfig) -> None:
+    noise = 0.1 * torch.randn(12 * config.sample_rate, generator=torch.Generator().manual_seed(1))
+    samples = noise * torch.linspace(1e-3, 1, len(noise))
+    expected = kaldi.fbank(
+        samples[None] * SCALE,
+        sample_frequency=config.sample_rate,
+        num_mel_bins=config.num_mel_bins,
+        frame_length=config.frame_length,
+        frame_shift=config.frame_shift,
+        low_freq=config.low_freq,
+        high_freq=config.high_freq,
+        dither=0.0,
+    ).clamp(min=LOG_FLOOR)
+    torch.testing.assert_close(fbank(samples, config), expected, rtol=0, atol=1e-3)
