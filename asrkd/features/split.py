@@ -26,7 +26,7 @@ def extract(step: Step, cuts_path: Path, features: FeatureConfig, run: RunConfig
     """Fill the folder of a step that has begun, and finish the step. See `extract.extract_split`."""
     begun = time.monotonic()
     what = f"features of {step.folder.name}"
-    segments = [*_segments(read_cuts(cuts_path))]
+    segments = [*segments_of(read_cuts(cuts_path))]
     shards = make_shards(segments, step.folder / "shards", features.sample_rate)
     missing = [(shard, features) for shard in shards if not shard.table_path.is_file()]
     if missing:
@@ -60,7 +60,7 @@ def extract(step: Step, cuts_path: Path, features: FeatureConfig, run: RunConfig
     )
 
 
-def _segments(cuts: CutSet) -> Iterator[Segment]:
+def segments_of(cuts: CutSet) -> Iterator[Segment]:
     for cut in cuts:
         source = cut.recording.sources[0]
         yield Segment(
