@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from asrkd.align.gmm import Gmm
+from asrkd.align.graphs import write_graphs
 from asrkd.align.labels import LABELS, LEFT_OUT, NO_LABEL, load_labels
 from asrkd.align.passes import Model, Speech, run_pass
-from asrkd.align.topology import SIL, STATES, Pronunciations, equal_alignment, shortest, utterance_graph
+from asrkd.align.topology import SIL, STATES, Graph, Pronunciations, equal_alignment, shortest, utterance_graph
 from asrkd.align.train import train_aligner
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
@@ -21,29 +23,31 @@ from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, replacing, write_json, write_npy
 from asrkd.features.store import FrameStore
-from asrkd.lang.lexicon import UNKNOWN, Lexicon, read_lexicon
+from asrkd.lang.lexicon import UNKNOWN, read_lexicon
 from asrkd.parallel import num_jobs
+from asrkd.progress import track
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a transcript is looked up in: pronunciations as phone ids."""
+    """What a transcript is looked up in."""
 
-    lexicon: Lexicon
+    lexicon: Mapping[str, Pronunciations]  # as phone ids; the words of transcripts share them
     phones: list[str]
 
     def pronunciations(self, text: str) -> list[Pronunciations]:
-        number = {phone: i for i, phone in enumerate(self.phones)}
         unknown = self.lexicon[UNKNOWN]
-        return [
-            [[number[phone] for phone in variant] for variant in self.lexicon.get(word, unknown)]
-            for word in text.split()
-        ]
+        return [self.lexicon.get(word, unknown) for word in text.split()]
 
 
 def read_words(lang: Path) -> Words:
     phones = (lang / "phones.txt").read_text(encoding="utf-8").split()
-    return Words(read_lexicon(lang / "lexicon.txt"), phones)
+    number = {phone: i for i, phone in enumerate(phones)}
+    lexicon = {
+        word: [[number[phone] for phone in variant] for variant in variants]
+        for word, variants in read_lexicon(lang / "lexicon.txt").items()
+    }
+    return Words(lexicon, phones)
 
 
 def load_model(folder: Path) -> Model:
@@ -64,9 +68,11 @@ def train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, An
             f"of the {len(phones)} phones in {exp / 'lang' / 'phones.txt'}; set align.num_pdfs higher"
         )
     began = time.monotonic()
-    speech, transcripts, left_out = _load_speech(exp / "features" / "train", exp / "data" / "train.jsonl.gz", words)
+    speech, transcripts, left_out = _load_speech(
+        exp / "features" / "train", exp / "data" / "train.jsonl.gz", words, folder
+    )
     _check(left_out, transcripts, config)
-    usable = _usable(speech)
+    usable = speech.graphs.usable
     equal = np.full(len(speech.frames), -1, dtype=np.int32)
     for u in usable:
         equal[speech.rows(u)] = equal_alignment(transcripts[u], int(speech.counts[u]), len(phones))
@@ -98,8 +104,9 @@ def train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, An
 def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, config: Config) -> dict[str, Any]:
     """Align a split with the finished aligner, write its labels and its left-out utterances; returns its report."""
     began = time.monotonic()
-    speech, transcripts, left_out = _load_speech(features, cuts, words)
-    usable = _usable(speech)
+    folder.mkdir(parents=True, exist_ok=True)
+    speech, transcripts, left_out = _load_speech(features, cuts, words, folder)
+    usable = speech.graphs.usable
     ids = FrameStore.open(features).ids
     units = np.full(len(speech.frames), -1, dtype=np.int32)
     log_likelihood = 0.0
@@ -107,7 +114,6 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
         totals = run_pass(speech, usable, model, units, num_jobs(config.run), realign=True)
         log_likelihood = totals.statistics.log_likelihood
         left_out += [LeftOut(ids[u], "no path is possible; is a frame not finite?") for u in totals.failed]
-    folder.mkdir(parents=True, exist_ok=True)
     write_left_out(folder / LEFT_OUT, left_out)
     _check(left_out, transcripts, config)
     aligned = units >= 0
@@ -129,31 +135,33 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
     return result
 
 
-def _load_speech(features: Path, cuts: Path, words: Words) -> tuple[Speech, list[list[Pronunciations]], list[LeftOut]]:
-    """The split with the graphs of its utterances, its transcripts, and what cannot be aligned."""
+def _load_speech(
+    features: Path, cuts: Path, words: Words, folder: Path
+) -> tuple[Speech, list[list[Pronunciations]], list[LeftOut]]:
+    """The split with the graphs of its utterances (kept in `folder`), its transcripts, and what cannot be aligned."""
     store = FrameStore.open(features)
     texts = {cut.id: cut.supervisions[0].text for cut in read_cuts(cuts)}
-    transcripts: list[list[Pronunciations]] = []
-    graphs = []
-    left_out = []
-    for name, count in zip(store.ids, store.counts, strict=True):
-        if name not in texts:
-            raise UserError(
-                f"{features}: utterance {name} is not in {cuts}; run stages 0 and 1 again (run.sh --stage 0)"
-            )
-        transcript = words.pronunciations(texts[name])
-        transcripts.append(transcript)
-        least = shortest(transcript)
-        if count < least:
+    missing = next((name for name in store.ids if name not in texts), None)
+    if missing is not None:
+        raise UserError(
+            f"{features}: utterance {missing} is not in {cuts}; run stages 0 and 1 again (run.sh --stage 0)"
+        )
+    transcripts = [words.pronunciations(texts[name]) for name in store.ids]
+    left_out: list[LeftOut] = []
+
+    def graphs() -> Iterator[Graph | None]:
+        for name, count, transcript in zip(store.ids, store.counts, transcripts, strict=True):
+            least = shortest(transcript)
+            if count >= least:
+                yield utterance_graph(transcript, len(words.phones))
+                continue
             why = f"{count} frames, its {len(transcript)} words need {least} or more"
             left_out.append(LeftOut(name, why))
             print(f"alignment: left out {name}: {why}", flush=True)
-        graphs.append(utterance_graph(transcript, len(words.phones)) if count >= least else None)
-    return Speech(store.frames, store.first, store.counts, graphs), transcripts, left_out
+            yield None
 
-
-def _usable(speech: Speech) -> np.ndarray:
-    return np.array([u for u, graph in enumerate(speech.graphs) if graph is not None], dtype=np.int64)
+    on_disk = write_graphs(track(graphs(), what="graphs", total=len(store), unit="utterances"), folder)
+    return Speech(store.frames, store.first, store.counts, on_disk), transcripts, left_out
 
 
 def write_prior(folder: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from asrkd.align.gmm import Gmm, Scorer, Statistics, accumulate, log_likelihoods, scorer
+from asrkd.align.graphs import Graphs
 from asrkd.align.observations import observations
-from asrkd.align.topology import Graph
 from asrkd.align.viterbi import best_path
 
 BLOCK = 10_000  # frames
@@ -30,15 +30,12 @@ class Model:
 
 @dataclass
 class Speech:
-    """Utterances with their frames (memory-mapped) and graphs. `graphs` has None where an utterance is left out.
-
-    A graph takes about 12 kB a second of speech.
-    """
+    """Utterances with their frames and graphs, both memory-mapped."""
 
     frames: np.ndarray  # (N, mel)
     first: np.ndarray  # (U,)
     counts: np.ndarray  # (U,)
-    graphs: Sequence[Graph | None]
+    graphs: Graphs
 
     def rows(self, utterance: int) -> slice:
         return slice(int(self.first[utterance]), int(self.first[utterance] + self.counts[utterance]))
