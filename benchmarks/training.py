@@ -1,0 +1,222 @@
+"""Training against the machine's matrix products and against peers, stage 5's forward pass against the products alone.
+
+    python -m benchmarks.training          on made-up frames, a few minutes
+    python -m benchmarks.training EXP      the peers alone, an epoch over EXP's frames each, with its dev accuracy
+
+asrkd and the products run in one one-thread process a core, as stages 4, 5 and 7 do, and their rates are added up; the
+peers have all cores.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asrkd.config import Config, ModelConfig, RunConfig, TrainConfig, load_config
+from asrkd.distill.loss import DistillationLoss
+from asrkd.distill.store import SoftTargetStore
+from asrkd.experiment import read_json, read_jsonl, write_npy
+from asrkd.features.store import FrameStore, write_store
+from asrkd.models.dnn import AcousticModel
+from asrkd.parallel import cores, parallel
+from asrkd.train.data import LABELS, FrameData
+from asrkd.train.forward import posteriors
+from asrkd.train.loop import train_model
+from benchmarks.peers import brain_epoch, loader_epoch
+from benchmarks.timing import table
+
+MEL, PDFS, BATCH, MEMBERS, REPEATS = 40, 500, TrainConfig().batch_size, 10, 3
+NETS = {"4 x 512": ModelConfig(), "5 x 1024": ModelConfig(hidden_layers=5, hidden_size=1024)}
+FORWARD_ROWS = 4096
+
+
+def sizes(model: ModelConfig) -> list[int]:
+    return [(model.left + 1 + model.right) * MEL, *[model.hidden_size] * model.hidden_layers, PDFS]
+
+
+def forward_flops(model: ModelConfig) -> int:
+    """Of a frame; each weight multiplies and adds."""
+    return sum(2 * fan_in * fan_out for fan_in, fan_out in pairwise(sizes(model)))
+
+
+def training_flops(model: ModelConfig) -> int:
+    """Of a frame: forward, the weights' gradient, and the inputs' but for the first layer's."""
+    first, second, *_ = sizes(model)
+    return 3 * forward_flops(model) - 2 * first * second
+
+
+def products(model: ModelConfig, rows: int, backward: bool, steps: int) -> float:
+    """Frames a second of the net's matrix products, into buffers that are there."""
+    layers = [
+        (torch.randn(rows, a), torch.randn(b, a), torch.randn(rows, b), torch.empty(b, a), torch.empty(rows, a))
+        for a, b in pairwise(sizes(model))
+    ]
+
+    def step() -> None:
+        for x, weight, y, _, _ in layers:
+            torch.mm(x, weight.t(), out=y)
+        if backward:
+            for number, (x, weight, y, of_weight, of_x) in enumerate(layers):
+                torch.mm(y.t(), x, out=of_weight)
+                if number:
+                    torch.mm(y, weight, out=of_x)
+
+    step()
+    begun = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return steps * rows / (time.perf_counter() - begun)
+
+
+def train(data: Path, model: ModelConfig, into: Path) -> float:
+    """Frames a second of an epoch of the product's loop."""
+    opened = FrameData.open(data, data, model)
+    with tempfile.TemporaryDirectory(dir=into) as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        train_model(
+            Path(folder),
+            opened,
+            FrameData.open(data, data, model, opened.ids[:2]),
+            DistillationLoss(1.0, 1.0),
+            None,
+            num_pdfs=PDFS,
+            model_config=model,
+            config=TrainConfig(max_epochs=1, epoch_frames=1),
+            seed=0,
+            device=torch.device("cpu"),
+            card={},
+        )
+        return float(read_jsonl(Path(folder) / "curves.jsonl")[0]["frames_per_second"])
+
+
+def teach(data: Path, into: Path) -> float:
+    """Frames a second of stage 5's work: ten members, their mean at T = 2, the store."""
+    store = FrameStore.open(data)
+    models = [AcousticModel(MEL, PDFS, ModelConfig()) for _ in range(MEMBERS)]
+    for seed, model in enumerate(models):
+        model.initialise(seed)
+    chosen = store.ids[: len(store.ids) // 2]
+    with tempfile.TemporaryDirectory(dir=into) as folder:
+        begun = time.perf_counter()
+        with SoftTargetStore.create(
+            Path(folder) / "targets", temperature=2.0, num_pdfs=PDFS, top_k=0, label_set="", features="", members=[]
+        ) as writer:
+            for name, (mean,) in posteriors(models, store, chosen, [2.0]):
+                writer.add(name, mean, first=int(store.first[store.index[name]]))
+        return sum(int(store.counts[store.index[name]]) for name in chosen) / (time.perf_counter() - begun)
+
+
+def on_all_cores(function: Callable[[], float]) -> float:
+    jobs: list[tuple[()]] = [() for _ in range(cores())]
+    return sum(parallel(function, jobs, RunConfig(), what="benchmark", lone=False))
+
+
+def rates(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """The median rate of each; they take turns, so that a slow moment of the machine hits all of them."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(REPEATS):
+        for name, function in contenders.items():
+            found[name].append(function())
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def make_frames(folder: Path, utterances: int = 32, length: int = 1024) -> None:
+    rng = np.random.default_rng(0)
+    rows = ((f"u{u}", "s", rng.normal(size=(length, MEL)).astype(np.float32)) for u in range(utterances))
+    write_store(folder, rows, num_mel=MEL, dtype="float16")
+    write_npy(folder / LABELS, rng.integers(PDFS, size=utterances * length).astype(np.uint16))
+
+
+def machine(data: Path, into: Path) -> str:
+    rows: list[tuple[str, int, float, float]] = []
+    for name, model in NETS.items():
+        found = rates(
+            {
+                "products": partial(on_all_cores, partial(products, model, BATCH, True, 40)),
+                "training": partial(on_all_cores, partial(train, data, model, into)),
+            }
+        )
+        rows.append((f"training, {name}, batch {BATCH}", training_flops(model), found["products"], found["training"]))
+    model = ModelConfig()
+    found = rates(
+        {
+            "products": partial(on_all_cores, partial(products, model, FORWARD_ROWS, False, 20)),
+            "targets": partial(on_all_cores, partial(teach, data, into)),
+        }
+    )
+    what = f"soft targets of {MEMBERS} members of 4 x 512, on disk"
+    rows.append((what, MEMBERS * forward_flops(model), found["products"] / MEMBERS, found["targets"]))
+    head = [f"{cores()} cores, {PDFS} pdfs, float32", "GFLOP/s of the products", "achieved", "ratio", "frames a second"]
+    return table(
+        head,
+        [
+            [what, f"{flops * limit / 1e9:.0f}", f"{flops * rate / 1e9:.0f}", f"{rate / limit:.2f}", f"{rate:,.0f}"]
+            for what, flops, limit, rate in rows
+        ],
+    )
+
+
+def peers(data: Path, into: Path) -> str:
+    frames = FrameData.open(data, data, ModelConfig())
+    found = rates(
+        {
+            "asrkd, a model a core": partial(on_all_cores, partial(train, data, ModelConfig(), into)),
+            "torch Dataset and DataLoader": lambda: loader_epoch(frames, PDFS, 40 * BATCH)[0],
+            "SpeechBrain's Brain": lambda: brain_epoch(frames, PDFS, 40 * BATCH)[0],
+        }
+    )
+    first = next(iter(found.values()))
+    return table(
+        ["4 x 512", "frames a second", "asrkd's, times"],
+        [[name, f"{rate:,.0f}", f"{first / rate:.1f}"] for name, rate in found.items()],
+    )
+
+
+def accuracies(exp: Path, into: Path) -> str:
+    """Dev frame accuracy of each after the first epoch at the config's learning rate, without dropout."""
+    config: Config = load_config(exp / "config.yaml")
+    model = ModelConfig(dropout=0.0)
+    data = {split: FrameData.open(exp / "features" / split, exp / "align" / split, model) for split in ("train", "dev")}
+    pdfs = int(read_json(exp / "align" / "label_set.json")["num_pdfs"])
+    rows = []
+    with tempfile.TemporaryDirectory(dir=into) as folder:
+        train_model(
+            Path(folder),
+            data["train"],
+            data["dev"],
+            DistillationLoss(1.0, 1.0),
+            None,
+            num_pdfs=pdfs,
+            model_config=model,
+            config=TrainConfig(max_epochs=1, learning_rate=config.train.learning_rate),
+            seed=0,
+            device=torch.device("cpu"),
+            card={},
+        )
+        curve = read_jsonl(Path(folder) / "curves.jsonl")[0]
+        rows.append(["asrkd, one model on all cores", curve["frames_per_second"], curve["dev_accuracy"]])
+    for name, epoch in (("torch Dataset and DataLoader", loader_epoch), ("SpeechBrain's Brain", brain_epoch)):
+        rate, accuracy = epoch(data["train"], pdfs, len(data["train"]), data["dev"], config.train.learning_rate)
+        rows.append([name, rate, accuracy])
+    return table(
+        ["an epoch", "frames a second", "dev frame accuracy"],
+        [[name, f"{rate:,.0f}", f"{accuracy:.2f}"] for name, rate, accuracy in rows],
+    )
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if len(sys.argv) > 1:
+            print(accuracies(Path(sys.argv[1]), folder))
+        else:
+            make_frames(folder / "frames")
+            print(machine(folder / "frames", folder), peers(folder / "frames", folder), sep="\n\n")
