@@ -75,15 +75,14 @@ class ModelConfig:
 
 @dataclass
 class TrainConfig:
-    """The one training loop. Mini-batch momentum SGD; the rate is halved when dev frame accuracy stops rising."""
+    """The one training loop: mini-batch momentum SGD. The rate rises over a fiftieth of the steps and falls to 0 along
+    a cosine over the rest; the epoch that is best on dev is kept."""
 
     batch_size: int = 512
     learning_rate: float = 0.04
     momentum: float = 0.9
     weight_decay: float = 0.0
-    halve_below: float = 2.0  # points of dev frame accuracy: an epoch that gains less halves the rate
-    halvings: int = 3  # the training ends when the rate would be halved once more
-    max_epochs: int = 30
+    epochs: int = 8
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
@@ -103,7 +102,7 @@ class DistillConfig:
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
     dropout: float = 0.1  # of the students, in place of model.dropout
-    halve_below: float = 0.2  # of the students, in place of train.halve_below: they overfit less and train longer
+    epochs: int = 12  # of the students, in place of train.epochs: they overfit less
     top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each
     tail: str = "even"  # what the loss takes the other pdfs for: even, lump or drop; see docs/soft-targets.md
     seed: int = 101
@@ -252,8 +251,7 @@ def validate(config: Config) -> None:
     expect(c.distill.tail in ("lump", "even", "drop"), "distill.tail", c.distill.tail, "lump, even or drop")
     expect(c.distill.top_k >= 0, "distill.top_k", c.distill.top_k, "0 (all pdfs) or more")
     expect(c.train.batch_size >= 1, "train.batch_size", c.train.batch_size, "at least 1")
-    expect(c.train.max_epochs >= 1, "train.max_epochs", c.train.max_epochs, "at least 1")
-    expect(c.train.halvings >= 0, "train.halvings", c.train.halvings, "0 or more")
+    expect(c.train.epochs >= 1, "train.epochs", c.train.epochs, "at least 1")
     expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
     expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
     expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")

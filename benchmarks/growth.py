@@ -28,7 +28,7 @@ from asrkd.train.order import positions_of_steps
 from benchmarks.timing import table
 
 STEPS = ("data", "features", "align", "train", "soft-targets")
-ONE_MODEL = ("ensemble.members=1", "train.max_epochs=1", "distill.top_k=0")
+ONE_MODEL = ("ensemble.members=1", "train.epochs=1", "distill.top_k=0")
 FRAMES_AN_HOUR, UTTERANCE, MEL = 360_000, 1200, 40
 
 

@@ -22,12 +22,9 @@ CHECKPOINT = "checkpoint.safetensors"
 class State:
     """All that a resumed training needs beside the tensors."""
 
-    learning_rate: float
     epoch: int = 0  # done
     step: int = 0  # done in the epoch under way
-    halvings: int = 0
     best_accuracy: float = -1.0  # on dev, percent; below any
-    finished: bool = False
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # over the steps: soft, hard, total loss; frames right
     seconds: float = 0.0  # in the epoch under way
     curves: list[dict[str, Any]] = field(default_factory=list)

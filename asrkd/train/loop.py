@@ -34,6 +34,7 @@ CURVES = "curves.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 STEPS_BETWEEN_CHECKS = 50  # of the loss; each waits for the device
 DEV_BATCH = 4096  # frames
+WARM_UP = 0.02  # of the training's steps
 EXPLODED = 100.0  # times the loss of a guess: no training comes back from there
 TRAIN_SAMPLE = 100_000  # frames that the accuracy on the training set is measured on
 
@@ -81,7 +82,7 @@ def train_model(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    state = load_checkpoint(folder / CHECKPOINT, model, optimizer) or State(config.learning_rate)
+    state = load_checkpoint(folder / CHECKPOINT, model, optimizer) or State()
     net: nn.Module = DistributedDataParallel(model) if world() > 1 else model
     if compiled:
         net.compile()
@@ -91,8 +92,7 @@ def train_model(
     # The loss of a net that gives every pdf the same probability.
     guess = math.log(num_pdfs) * (loss.hard_weight + (1 - loss.hard_weight) * loss.temperature**2)
 
-    while not state.finished:
-        optimizer.param_groups[0]["lr"] = state.learning_rate
+    while state.epoch < config.epochs:
         model.train()
         began = time.monotonic() - state.seconds
         saved = time.monotonic()
@@ -104,6 +104,8 @@ def train_model(
                 if model_config.dropout > 0:
                     # Its noise follows from seed, epoch and step, so that a resumed run repeats it.
                     torch.manual_seed(seed_of(seed, state.epoch, step, rank()))
+                lr = learning_rate((state.epoch * steps + step) / (config.epochs * steps), config)
+                optimizer.param_groups[0]["lr"] = lr
                 done.append(train_step(net, loss, optimizer, batch, config.precision, world() / batch_size))
             state.step = block.stop
             losses = ranks.summed(torch.stack(done)).tolist()
@@ -123,7 +125,7 @@ def train_model(
         soft, hard, _, right = state.sums
         curve = {
             "epoch": state.epoch + 1,
-            "learning_rate": state.learning_rate,
+            "learning_rate": optimizer.param_groups[0]["lr"],
             "train_loss_soft": soft / frames if loss.hard_weight < 1 else None,
             "train_loss_hard": hard / frames if loss.hard_weight > 0 else None,
             "train_accuracy": 100 * right / frames,
@@ -144,12 +146,7 @@ def train_model(
             result = {key: curve[key] for key in ("epoch", "dev_accuracy", "dev_cross_entropy")}
             if first:
                 save_model(folder, model, {**card, **training, "train": asdict(config), **result})
-        # Once begun, each epoch halves: Kaldi's and QuickNet's newbob.
-        if gain < config.halve_below or state.halvings > 0:
-            state.learning_rate /= 2
-            state.halvings += 1
         state.epoch += 1
-        state.finished = state.halvings > config.halvings or state.epoch == config.max_epochs
         state.step, state.seconds, state.sums = 0, 0.0, [0.0] * 4
         if first:
             save_checkpoint(folder / CHECKPOINT, model, optimizer, state)
@@ -165,6 +162,15 @@ def train_model(
     if first:
         save_model(folder, model, {**best, "train_accuracy": accuracy})
     ranks.wait_for_all()
+
+
+def learning_rate(done: float, config: TrainConfig) -> float:
+    """The rate of the step before which the share `done` of the training lies (Loshchilov and Hutter 2017, "SGDR").
+
+    It starts small because the first steps of a net with momentum go far astray at the full rate.
+    """
+    rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return rate * min(1.0, done / WARM_UP) if done > 0 else 0.0
 
 
 def train_step(

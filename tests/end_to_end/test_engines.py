@@ -72,7 +72,7 @@ def on_loky(corpus: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def made_by(engine: str, corpus: dict[str, Any], exp: Path) -> dict[str, str]:
-    small = ("model.hidden_size=32", "train.max_epochs=2", "align.num_pdfs=40", "run.jobs=2")
+    small = ("model.hidden_size=32", "train.epochs=2", "align.num_pdfs=40", "run.jobs=2")
     configure(exp, corpus, *small, f"run.engine={engine}")
     for step in ON_CLUSTER:
         run(exp, step)

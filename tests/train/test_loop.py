@@ -72,7 +72,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), settings())
 def settings() -> Config:
     config = Config()
     config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.1)
-    config.train = TrainConfig(batch_size=16, max_epochs=3, epoch_frames=1500, halve_below=0.0, precision="bfloat16")
+    config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16")
     return config
 
 
@@ -124,15 +124,22 @@ def test_a_loss_that_explodes_stops(exp: Path, config: Config, tmp_path: Path) -
         train(exp, tmp_path / "model", config)
 
 
-def test_rate_is_halved_and_training_stops(exp: Path, config: Config, tmp_path: Path) -> None:
-    config.train.learning_rate, config.train.halve_below, config.train.halvings = 0.01, 101.0, 2
+def test_the_rate_rises_and_falls_to_nothing() -> None:
+    config = TrainConfig(learning_rate=0.2)
+    shares = [0.0, loop.WARM_UP / 2, loop.WARM_UP, 0.5, 2 / 3, 1.0]
+    found = [loop.learning_rate(share, config) for share in shares]
+    assert found == pytest.approx([0, 0.1, 0.2, 0.1, 0.05, 0], abs=3e-4)
+
+
+def test_every_step_has_its_rate(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.train.learning_rate, config.train.epochs = 0.01, 2
     train(exp, tmp_path / "model", config)
     curves = read_jsonl(tmp_path / "model" / loop.CURVES)
-    assert [row["learning_rate"] for row in curves] == [0.01, 0.005, 0.0025]
+    assert [row["learning_rate"] for row in curves] == pytest.approx([0.005, 0.0], abs=2e-4)
 
 
 def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:
-    config.train.momentum, config.train.max_epochs = 0.0, 1
+    config.train.momentum, config.train.epochs = 0.0, 1
     train(exp, tmp_path / "model", config)
     train(exp, tmp_path / "model", config)  # from its last checkpoint
     assert len(read_jsonl(tmp_path / "model" / loop.CURVES)) == 1
@@ -151,7 +158,7 @@ def test_a_damaged_checkpoint_is_named(exp: Path, config: Config, tmp_path: Path
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler calls it itself
 def test_compiled_steps_are_the_same_steps(exp: Path, config: Config, tmp_path: Path) -> None:
     config.model.dropout = 0.0
-    config.train.max_epochs = 1
+    config.train.epochs = 1
     train(exp, tmp_path / "plain", config)
     train(exp, tmp_path / "compiled", config, compiled=True)
     plain, compiled = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))

@@ -36,7 +36,7 @@ def torchrun(*command: str) -> subprocess.CompletedProcess[str]:
 def test_two_processes_take_the_steps_of_one(exp: Path, config: Config, tmp_path: Path) -> None:
     config.model.dropout = 0.0  # its noise would be another
     config.train.batch_size = 33  # 17 frames and 16
-    config.train.max_epochs = 2
+    config.train.epochs = 2
     train_members(exp, config)
     make_soft_targets(exp, config)
     save_config(config, exp / "config.yaml")
@@ -61,7 +61,7 @@ def test_two_processes_take_the_steps_of_one(exp: Path, config: Config, tmp_path
 
 
 def test_the_command_skips_what_is_finished_and_speaks_once(exp: Path, config: Config) -> None:
-    config.train.max_epochs = 1
+    config.train.epochs = 1
     train_members(exp, config)
     save_config(config, exp / "config.yaml")
     done = torchrun("-m", "asrkd", "train", str(exp))

@@ -85,7 +85,7 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
 
 
 def test_only_the_store_is_the_soft_targets_identity(exp: Path, config: Config) -> None:
-    config.train.max_epochs = 1
+    config.train.epochs = 1
     train_members(exp, config)
     make_soft_targets(exp, config)
     folder = exp / "targets" / "train-T2"
@@ -101,7 +101,7 @@ def test_only_the_store_is_the_soft_targets_identity(exp: Path, config: Config) 
 
 
 def test_damaged_soft_targets_name_the_command(exp: Path, config: Config) -> None:
-    config.train.max_epochs = 1
+    config.train.epochs = 1
     train_members(exp, config)
     make_soft_targets(exp, config)
     shard = exp / "targets" / "train-T2" / "00000.0000.targets"
@@ -118,7 +118,7 @@ def test_damaged_soft_targets_name_the_command(exp: Path, config: Config) -> Non
 def test_log_posteriors_against_a_plain_loop(
     exp: Path, config: Config, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.train.max_epochs = 1
+    config.train.epochs = 1
     train_members(exp, config)
     monkeypatch.setattr("asrkd.train.forward.BLOCK", 100)  # several utterances a block, several blocks
     names = ["member-01", "member-02"]
