@@ -8,7 +8,7 @@ help:
 	@echo 'make test    the tests, in two processes'
 	@echo 'make test-long  kills at twenty random moments, Ray and Dask clusters, torch.compile'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make bench   the loss and the soft-target store against their peers'
+	@echo 'make bench   loss, soft targets, training and features against their peers and limits: ten minutes'
 
 setup:
 	@local/setup.sh
@@ -25,6 +25,10 @@ test-long: setup
 bench: setup
 	.venv/bin/python -m benchmarks.loss
 	.venv/bin/python -m benchmarks.store
+	.venv/bin/python -m benchmarks.training
+	.venv/bin/python -m benchmarks.features
+	.venv/bin/python -m benchmarks.growth
+	.venv/bin/python -m benchmarks.startup
 
 lint: setup
 	.venv/bin/ruff check .

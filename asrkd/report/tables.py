@@ -73,8 +73,8 @@ def limited_data(scores: Scores) -> Table:
             )
     notes = [
         "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
-        "data. Hard targets on a share stop early, on dev. The soft targets come from the ensemble, which has seen "
-        "all of the data, as in the paper."
+        "data. Of every model the epoch that is best on dev is kept. The soft targets come from the ensemble, which "
+        "has seen all of the data, as in the paper."
     ]
     return Table("limited-data", "Soft targets as regularisers (the paper's Table 5)", columns, rows, notes, texts=2)
 

@@ -10,7 +10,8 @@ import pytest
 from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.experiment import STAMP, read_json
-from asrkd.report.prepare import OUTPUTS, write_report
+from asrkd.report.build import OUTPUTS
+from asrkd.report.prepare import write_report
 
 VOID = {"meta", "link", "br", "img", "path", "use"}
 

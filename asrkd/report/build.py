@@ -1,0 +1,160 @@
+"""The work of the report: its files, from the scores and from what the stages say of themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asrkd.config import Config
+from asrkd.corpus.cuts import read_cuts
+from asrkd.experiment import Step, read_jsonl, write_json, write_text
+from asrkd.report import facts, paper, tables
+from asrkd.report.page import Fact, figures, page
+from asrkd.report.plots import Curve
+from asrkd.report.scores import Scores, read_comparisons
+from asrkd.report.shares import spread
+from asrkd.report.utterances import Example, examples
+
+TITLE = "Distilling an ensemble of acoustic models"
+OUTPUTS = ("RESULTS.md", "results.json", "index.html")
+
+
+def build(
+    step: Step,
+    exp: Path,
+    config: Config,
+    scores: Scores,
+    stamps: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+) -> None:
+    """Write the files of a step that has begun, and finish the step. chosen: what of the config is shown."""
+    comparisons = read_comparisons(exp)
+    shares = tables.share_rows(scores)
+    reports = facts.stage_reports(exp)
+    scales = facts.decoding(exp, scores)
+    times = {stage: facts.seconds(found) for stage, found in stamps.items()}
+    run = {"machine": facts.machine(), "seeds": seeds(config), "versions": facts.versions(stamps)}
+    curves = read_curves(exp, scores)
+
+    test_speakers = reports["data"]["test"]["speakers"]
+    results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons, test_speakers)]
+    if scores.limited:
+        results.insert(1, tables.limited_data(scores))
+    results.append(tables.members(scores))
+    about = [facts.decoding_table(scores, scales)]
+    about += [table for folder, report in reports.items() for table in facts.report_tables(folder, report)]
+    about += [facts.times_table(times), facts.machine_table(run)]
+    config_text = yaml.safe_dump(chosen, sort_keys=False)
+
+    write_text(step.folder / "RESULTS.md", results_markdown([*results, *about], lead(scores), config_text))
+    write_json(
+        step.folder / "results.json",
+        {
+            "systems": {score.system.name: asdict(score) for score in scores.all()},
+            "shares": [asdict(row) for row in shares],
+            "comparisons": [asdict(comparison) for comparison in comparisons],
+            "stages": reports,
+            "decoding": scales,
+            "seconds": times,
+            **run,
+            "curves": {curve.label: asdict(curve) for curve in curves},
+            "config": chosen,
+        },
+    )
+    document = page(
+        title=TITLE,
+        lead=lead(scores),
+        headline=headline(scores, shares),
+        figures=figures(scores, curves),
+        tables=results,
+        examples=heard(exp, scores),
+        run_tables=about,
+        config=config_text,
+    )
+    write_text(step.folder / "index.html", document)
+    step.finish(OUTPUTS)
+    for row in results[0].rows:
+        system, dev, test, wer = row[0], row[1], row[2], row[6]
+        print(f"{system}: frame accuracy {dev} % on dev, {test} % on test, WER {wer} %", flush=True)
+    print(f"{step.folder / 'index.html'}: the report", flush=True)
+
+
+def results_markdown(all_tables: Sequence[tables.Table], lead: str, config: str) -> str:
+    parts = [f"# {TITLE}\n", f"{lead}\n", *(tables.markdown(table) for table in all_tables)]
+    return "\n".join([*parts, f"## The config\n\n```yaml\n{config}```\n"])
+
+
+def lead(scores: Scores) -> str:
+    return (
+        f"{len(scores.members)} acoustic models that differ in their random start, their ensemble, and one model of "
+        "the same shape distilled from it, after section 4 of Hinton, Vinyals and Dean, “Distilling the Knowledge in "
+        "a Neural Network” (2015). The paper's figures, of its own corpus, stand beside ours."
+    )
+
+
+def headline(scores: Scores, shares: Sequence[tables.ShareRow]) -> list[Fact]:
+    student, ensemble = scores.students[0], scores.ensemble
+    accuracy = spread([member.test.frame_accuracy for member in scores.members])
+    wer = spread([member.test.wer for member in scores.members])
+    found = [
+        Fact(
+            f"{student.test.frame_accuracy:.1f} %",
+            f"test frame accuracy of the student; baseline {accuracy.mean:.1f}, "
+            f"ensemble {ensemble.test.frame_accuracy:.1f}",
+            f"paper: {paper.STUDENT.frame_accuracy}; {paper.BASELINE.frame_accuracy}, {paper.ENSEMBLE.frame_accuracy}",
+        ),
+        Fact(
+            f"{student.test.wer:.1f} %",
+            f"word error rate of the student; baseline {wer.mean:.1f}, ensemble {ensemble.test.wer:.1f}",
+            f"paper: {paper.STUDENT.wer}; {paper.BASELINE.wer}, {paper.ENSEMBLE.wer}",
+        ),
+    ]
+    for row in shares:
+        if row.split == "test" and row.paper is not None:
+            found.append(Fact(tables.share_text(row.accuracy), row.name, f"paper: {row.paper:.0f} %"))
+    return found
+
+
+def read_curves(exp: Path, scores: Scores) -> list[Curve]:
+    """Of every model, from models/<name>/curves.jsonl. Raises UserError when one is missing."""
+    curves = []
+    for score in scores.all():
+        system = score.system
+        if system.kind == "ensemble":
+            continue
+        path = exp / "models" / system.name / "curves.jsonl"
+        epochs = read_jsonl(path)
+        role = system.name.partition("-")[0]  # member, student, hard or soft
+        curves.append(
+            Curve(
+                system.name,
+                role,
+                "members" if role == "member" else system.label,
+                [epoch["epoch"] for epoch in epochs],
+                [epoch["train_accuracy"] for epoch in epochs],
+                [epoch["dev_accuracy"] for epoch in epochs],
+            )
+        )
+    return curves
+
+
+def seeds(config: Config) -> dict[str, str]:
+    first, count = config.ensemble.seed, config.ensemble.members
+    return {
+        "seeds of the members": f"{first} to {first + count - 1}",
+        "seed of the students": str(config.distill.seed),
+        "seed of the limited data": str(config.limited.seed),
+    }
+
+
+def heard(exp: Path, scores: Scores) -> list[Example]:
+    """Test utterances beside what the first member, the ensemble and the student made of them."""
+    references = {cut.id: cut.supervisions[0].text for cut in read_cuts(exp / "data" / "test.jsonl.gz")}
+    shown = {"baseline": scores.members[0], "ensemble": scores.ensemble, "student": scores.students[0]}
+    hypotheses = {}
+    for label, score in shown.items():
+        rows = read_jsonl(exp / "decode" / score.system.name / "test" / "hypotheses.jsonl")
+        hypotheses[label] = {row["id"]: row["text"] for row in rows}
+    return examples(references, hypotheses)
