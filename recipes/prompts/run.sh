@@ -2,7 +2,7 @@
 # The main job on a corpus that any Debian or Ubuntu machine can fetch: Asterisk's English telephone prompts (568 prompts,
 # one speaker, 8 kHz, 0.4 hours, CC BY-SA 3.0). `make demo` runs this.
 #
-#   recipes/prompts/run.sh                            everything, about nine minutes
+#   recipes/prompts/run.sh                            everything, about thirteen minutes
 #   recipes/prompts/run.sh --sounds-dir DIR           with the prompts that you have already
 #
 # Stages
