@@ -5,10 +5,15 @@ from __future__ import annotations  # the k2 interpreter may be Python 3.8
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
+_live: list[Progress] = []  # what is drawn on the terminal: a bar within the work of another is drawn below it
 
 
 def track(items: Iterable[Item], *, what: str, total: int | None = None, unit: str = "items") -> Iterator[Item]:
@@ -54,18 +59,34 @@ def _lines(items: Iterable[Item], what: str, total: int | None, unit: str) -> It
 
 
 def _bar(items: Iterable[Item], what: str, total: int | None, unit: str) -> Iterator[Item]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit + ", {task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        task = progress.add_task(what, total=total, rate="")
+    with _display() as progress:
+        inner = len(progress.tasks) > 0
+        task = progress.add_task(what, total=total, unit=unit, rate="")
         start = time.monotonic()
         for done, item in enumerate(items, 1):
             yield item
             progress.update(task, advance=1, rate=f"{done / max(time.monotonic() - start, 1e-9):.3g}/s")
+        if inner:
+            progress.remove_task(task)
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if _live:
+        yield _live[0]
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        _live.append(progress)
+        try:
+            yield progress
+        finally:
+            _live.clear()

@@ -1,4 +1,5 @@
-"""The graphs of a split's utterances, on disk: at 12 kB a second of speech, those of a large corpus fit no memory."""
+"""The graphs of a split's utterances, on disk: at 12 kB a second of speech, those of a large corpus fit no memory, and
+each job maps those that it needs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from asrkd.align.topology import Graph
-from asrkd.experiment import replacing
+from asrkd.experiment import replacing, write_npy
+
+WORDS, ENDS, STATES = "graphs.bin", "graph_ends.npy", "graph_states.npy"
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,26 @@ class Graphs:
         return Graph(units, arc_first, arc_source, *floats)
 
 
-def write_graphs(graphs: Iterable[Graph | None], folder: Path) -> Graphs:
-    """They live on in a file of `folder` that has lost its name, so that it goes when the process does."""
-    path = folder / "graphs.bin"
+def write_graphs(graphs: Iterable[Graph | None], folder: Path) -> None:
     lengths, states = [], []
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(folder / WORDS) as temporary, open(temporary, "wb") as file:
         for graph in graphs:
             arrays = [] if graph is None else [getattr(graph, each.name) for each in fields(graph)]
             lengths.append(sum(map(len, arrays)))
             states.append(0 if graph is None else len(graph.units))
             for array in arrays:
                 file.write(array.tobytes())
-    words = np.memmap(path, dtype=np.int32, mode="r") if sum(lengths) else np.empty(0, dtype=np.int32)
-    path.unlink()
-    return Graphs(words, np.cumsum(lengths), np.array(states, dtype=np.int64))
+    write_npy(folder / ENDS, np.cumsum(lengths))
+    write_npy(folder / STATES, np.array(states, dtype=np.int64))
+
+
+def open_graphs(folder: Path) -> Graphs:
+    ends, states = np.load(folder / ENDS, allow_pickle=False), np.load(folder / STATES, allow_pickle=False)
+    # An empty file cannot be mapped.
+    words = np.memmap(folder / WORDS, dtype=np.int32, mode="r") if states.any() else np.empty(0, dtype=np.int32)
+    return Graphs(words, ends, states)
+
+
+def delete_graphs(folder: Path) -> None:
+    for name in (WORDS, ENDS, STATES):
+        (folder / name).unlink(missing_ok=True)

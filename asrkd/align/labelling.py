@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from asrkd.align.gmm import Gmm
-from asrkd.align.graphs import write_graphs
+from asrkd.align.graphs import WORDS, delete_graphs, write_graphs
 from asrkd.align.labels import LABELS, LEFT_OUT, NO_LABEL, load_labels
-from asrkd.align.passes import Model, Speech, run_pass
+from asrkd.align.passes import Model, Source, Speech, open_speech, run_pass
 from asrkd.align.topology import SIL, STATES, Graph, Pronunciations, equal_alignment, shortest, utterance_graph
 from asrkd.align.train import train_aligner
 from asrkd.config import Config
@@ -24,7 +25,6 @@ from asrkd.errors import UserError
 from asrkd.experiment import read_json, replacing, write_json, write_npy
 from asrkd.features.store import FrameStore
 from asrkd.lang.lexicon import UNKNOWN, read_lexicon
-from asrkd.parallel import num_jobs
 from asrkd.progress import track
 
 
@@ -68,16 +68,15 @@ def train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, An
             f"of the {len(phones)} phones in {exp / 'lang' / 'phones.txt'}; set align.num_pdfs higher"
         )
     began = time.monotonic()
-    speech, transcripts, left_out = _load_speech(
-        exp / "features" / "train", exp / "data" / "train.jsonl.gz", words, folder
-    )
-    _check(left_out, transcripts, config)
-    usable = speech.graphs.usable
-    equal = np.full(len(speech.frames), -1, dtype=np.int32)
-    for u in usable:
-        equal[speech.rows(u)] = equal_alignment(transcripts[u], int(speech.counts[u]), len(phones))
-    prepared = time.monotonic() - began
-    training = train_aligner(speech, usable, equal, phones, config.align, folder, num_jobs(config.run))
+    features, cuts = exp / "features" / "train", exp / "data" / "train.jsonl.gz"
+    with _speech(features, cuts, words, folder) as (speech, transcripts, left_out):
+        _check(left_out, transcripts, config)
+        usable = speech.graphs.usable
+        equal = np.full(len(speech.frames), -1, dtype=np.int32)
+        for u in usable:
+            equal[speech.rows(u)] = equal_alignment(transcripts[u], int(speech.counts[u]), len(phones))
+        prepared = time.monotonic() - began
+        training = train_aligner(speech, usable, equal, phones, config.align, folder, config.run)
 
     model = training.model
     label_set = hashlib.sha256(model.pdfs.tobytes() + "\n".join(phones).encode()).hexdigest()
@@ -105,15 +104,16 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
     """Align a split with the finished aligner, write its labels and its left-out utterances; returns its report."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    speech, transcripts, left_out = _load_speech(features, cuts, words, folder)
-    usable = speech.graphs.usable
-    ids = FrameStore.open(features).ids
-    units = np.full(len(speech.frames), -1, dtype=np.int32)
-    log_likelihood = 0.0
-    if len(usable):
-        totals = run_pass(speech, usable, model, units, num_jobs(config.run), realign=True)
-        log_likelihood = totals.statistics.log_likelihood
-        left_out += [LeftOut(ids[u], "no path is possible; is a frame not finite?") for u in totals.failed]
+    with _speech(features, cuts, words, folder) as (speech, transcripts, left_out):
+        units = np.full(len(speech.frames), -1, dtype=np.int32)
+        log_likelihood = 0.0
+        if len(speech.graphs.usable):
+            totals = run_pass(
+                speech, speech.graphs.usable, model, units, config.run, f"labels of {folder.name}", realign=True
+            )
+            log_likelihood = totals.statistics.log_likelihood
+            ids = FrameStore.open(features).ids
+            left_out += [LeftOut(ids[u], "no path is possible; is a frame not finite?") for u in totals.failed]
     write_left_out(folder / LEFT_OUT, left_out)
     _check(left_out, transcripts, config)
     aligned = units >= 0
@@ -135,10 +135,14 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
     return result
 
 
-def _load_speech(
+@contextmanager
+def _speech(
     features: Path, cuts: Path, words: Words, folder: Path
-) -> tuple[Speech, list[list[Pronunciations]], list[LeftOut]]:
-    """The split with the graphs of its utterances (kept in `folder`), its transcripts, and what cannot be aligned."""
+) -> Iterator[tuple[Speech, list[list[Pronunciations]], list[LeftOut]]]:
+    """The split with the graphs of its utterances, its transcripts, and what cannot be aligned.
+
+    The graphs are kept in `folder` for as long.
+    """
     store = FrameStore.open(features)
     texts = {cut.id: cut.supervisions[0].text for cut in read_cuts(cuts)}
     missing = next((name for name in store.ids if name not in texts), None)
@@ -160,8 +164,12 @@ def _load_speech(
             print(f"alignment: left out {name}: {why}", flush=True)
             yield None
 
-    on_disk = write_graphs(track(graphs(), what="graphs", total=len(store), unit="utterances"), folder)
-    return Speech(store.frames, store.first, store.counts, on_disk), transcripts, left_out
+    try:
+        write_graphs(track(graphs(), what="graphs", total=len(store), unit="utterances"), folder)
+        version = (folder / WORDS).stat().st_mtime_ns
+        yield open_speech(Source(features, folder, version)), transcripts, left_out
+    finally:
+        delete_graphs(folder)
 
 
 def write_prior(folder: Path) -> None:

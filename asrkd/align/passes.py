@@ -1,22 +1,26 @@
-"""One pass over the speech: align it, collect statistics, or both, in blocks of utterances on several threads.
+"""One pass over the speech: align it, collect statistics, or both, in parallel jobs of a shard of the utterances each.
 
-The heavy parts (matrix products, compiled loops) hold no Python lock, so one process uses every core without copying.
-Blocks do not depend on the number of threads and their sums are added in order: neither does the result.
+Shards do not depend on the number of jobs and their sums are added in order: neither does the result.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from asrkd.align.gmm import Gmm, Scorer, Statistics, accumulate, log_likelihoods, scorer
-from asrkd.align.graphs import Graphs
+from asrkd.align.graphs import Graphs, open_graphs
 from asrkd.align.observations import observations
 from asrkd.align.viterbi import best_path
+from asrkd.config import RunConfig
+from asrkd.features.store import FrameStore
+from asrkd.parallel import parallel
 
-BLOCK = 10_000  # frames
+BLOCK = 10_000  # frames whose observations are worked out at once
+SHARD = 30_000  # frames of a job, at least
+MOST_SHARDS = 100  # whose statistics come back and are held at a time
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,20 @@ class Model:
     stay: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
+class Source:
+    """What a job opens its speech from."""
+
+    features: Path  # a FrameStore
+    graphs: Path  # the folder of its graphs
+    version: int  # tells it from what was in the same folders before
+
+
+@dataclass(frozen=True)
 class Speech:
     """Utterances with their frames and graphs, both memory-mapped."""
 
+    source: Source
     frames: np.ndarray  # (N, mel)
     first: np.ndarray  # (U,)
     counts: np.ndarray  # (U,)
@@ -59,34 +73,67 @@ class Totals:
         self.failed += other.failed
 
 
+@lru_cache(maxsize=1)
+def open_speech(source: Source) -> Speech:
+    """Kept, since a worker has one shard after the other, in one pass after the other."""
+    store = FrameStore.open(source.features)
+    return Speech(source, store.frames, store.first, store.counts, open_graphs(source.graphs))
+
+
 def run_pass(
-    speech: Speech, chosen: np.ndarray, model: Model, units: np.ndarray, threads: int, *, realign: bool
+    speech: Speech, chosen: np.ndarray, model: Model, units: np.ndarray, run: RunConfig, what: str, *, realign: bool
 ) -> Totals:
     """Collect statistics of the utterances `chosen` under `model`, aligned as `units` (N,) says, or anew (into
-    `units`).
+    `units`). Raises ValueError when there are none.
     """
-    tables = scorer(model.gmm) if realign else None
+    size = max(SHARD, int(speech.counts[chosen].sum()) // MOST_SHARDS)
+    shards = split_by_frames(speech.counts, chosen, size)
+    jobs = [
+        (speech.source, shard, model, None if realign else np.concatenate([units[speech.rows(u)] for u in shard]))
+        for shard in shards
+    ]
+    parts = parallel(pass_over, jobs, run, what=what, unit="shards", lone=False)
+    for shard, (_, found) in zip(shards, parts, strict=True):
+        if found is not None:
+            for u, own in zip(shard, np.split(found, np.cumsum(speech.counts[shard])[:-1]), strict=True):
+                units[speech.rows(u)] = own
+    return _sum([totals for totals, _ in parts])
 
-    def work(block: np.ndarray) -> Totals:
+
+def pass_over(
+    source: Source, shard: np.ndarray, model: Model, units: np.ndarray | None
+) -> tuple[Totals, np.ndarray | None]:
+    """A job of `run_pass`: the totals of a shard and, where `units` (n,) of its frames are not given, new ones."""
+    speech = open_speech(source)
+    tables = None if units is not None else scorer(model.gmm)
+    totals, aligned, begin = [], [], 0
+    for block in split_by_frames(speech.counts, shard, BLOCK):
         x = block_observations(speech, block)
-        failed = _align(speech, block, x, model, tables, units) if tables else []
-        found = np.concatenate([units[speech.rows(u)] for u in block])  # (n,)
+        failed: list[int] = []
+        if tables is not None:
+            found, failed = _align(speech, block, x, model, tables)
+            aligned.append(found)
+        elif units is not None:
+            found = units[begin : begin + len(x)]
+            begin += len(x)
         pdf = np.where(found >= 0, model.pdfs.ravel()[found], -1).astype(np.int32)
         stays, visits = _transitions(found, pdf, speech.counts[block], model.gmm.num_pdfs)
-        return Totals(accumulate(model.gmm, x.numpy(), pdf), stays, visits, failed)
+        totals.append(Totals(accumulate(model.gmm, x.numpy(), pdf), stays, visits, failed))
+    return _sum(totals), np.concatenate(aligned) if aligned else None
 
-    total: Totals | None = None
-    for part in in_order(work, blocks(speech.counts, chosen), threads):
-        if total is None:
-            total = part
-        else:
-            total.add(part)
-    if total is None:
+
+def _sum(parts: list[Totals]) -> Totals:
+    if not parts:
         raise ValueError("a pass over no utterances")
+    total, *rest = parts
+    for part in rest:
+        total.add(part)
     return total
 
 
-def unit_moments(speech: Speech, chosen: np.ndarray, units: np.ndarray, num_units: int, threads: int) -> Statistics:
+def unit_moments(
+    speech: Speech, chosen: np.ndarray, units: np.ndarray, num_units: int, run: RunConfig, what: str
+) -> Statistics:
     """Count, sum and sum of squares of the observations of each unit: the statistics of one-Gaussian mixtures."""
     dimension = observations(speech.frames[:1], np.zeros(1, int), np.zeros(1, int)).shape[1]
     one = Gmm(
@@ -96,14 +143,13 @@ def unit_moments(speech: Speech, chosen: np.ndarray, units: np.ndarray, num_unit
         np.ones((num_units, dimension)),
     )
     table = np.arange(num_units, dtype=np.int32)
-    return run_pass(
-        speech, chosen, Model(table, one, np.full(num_units, 0.5)), units, threads, realign=False
-    ).statistics
+    model = Model(table, one, np.full(num_units, 0.5))
+    return run_pass(speech, chosen, model, units, run, what, realign=False).statistics
 
 
-def blocks(counts: np.ndarray, chosen: np.ndarray) -> list[np.ndarray]:
-    """Utterances in turn, about BLOCK frames at a time."""
-    place = np.cumsum(counts[chosen]) // BLOCK
+def split_by_frames(counts: np.ndarray, chosen: np.ndarray, frames: int) -> list[np.ndarray]:
+    """Utterances in turn, about so many frames at a time."""
+    place = np.cumsum(counts[chosen]) // frames
     return np.split(chosen, np.flatnonzero(np.diff(place)) + 1) if len(chosen) else []
 
 
@@ -114,28 +160,11 @@ def block_observations(speech: Speech, block: np.ndarray) -> torch.Tensor:
     return observations(mel, np.repeat(ends - counts, counts), np.repeat(ends - 1, counts))
 
 
-def in_order(work, items: Sequence[np.ndarray], threads: int) -> Iterator[Totals]:  # type: ignore[no-untyped-def]
-    import joblib
-
-    pool = joblib.Parallel(n_jobs=threads, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
-    return pool(joblib.delayed(work)(item) for item in items)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Each of our threads does its own sums; torch's would get in their way (and make sums depend on their number)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _align(
-    speech: Speech, block: np.ndarray, x: torch.Tensor, model: Model, tables: Scorer, units: np.ndarray
-) -> list[int]:
-    """Best paths of a block into `units` (-1 where there is none); the utterances without a path."""
+    speech: Speech, block: np.ndarray, x: torch.Tensor, model: Model, tables: Scorer
+) -> tuple[np.ndarray, list[int]]:
+    """The units (n,) of the best paths of a block, -1 where there is none; the utterances without a path."""
+    units = np.full(len(x), -1, dtype=np.int32)
     failed = []
     begin = 0
     for u in block:
@@ -148,12 +177,11 @@ def _align(
         scores = log_likelihoods(tables, x[begin:end], present).numpy()  # (T, K)
         path, score = best_path(graph, column.astype(np.int32), scores, model.stay[present])
         if np.isfinite(score):
-            units[speech.rows(u)] = graph.units[path]
+            units[begin:end] = graph.units[path]
         else:
-            units[speech.rows(u)] = -1
             failed.append(int(u))
         begin = end
-    return failed
+    return units, failed
 
 
 def _transitions(

@@ -28,17 +28,15 @@ def align_corpus(exp: Path, config: Config, force: bool = False) -> None:
         return
     # Only now: they take seconds to import, and where nothing is to be done none are wanted.
     from asrkd.align.labelling import label, load_model, read_words, train, write_prior
-    from asrkd.align.passes import one_torch_thread
     from asrkd.align.train import STATE
 
-    with one_torch_thread():
-        words = read_words(exp / "lang")
-        report = train(exp, folder, words, config)
-        model = load_model(folder)
-        for split in SPLITS:
-            report[split] = label(
-                model, exp / "features" / split, exp / "data" / f"{split}.jsonl.gz", folder / split, words, config
-            )
+    words = read_words(exp / "lang")
+    report = train(exp, folder, words, config)
+    model = load_model(folder)
+    for split in SPLITS:
+        report[split] = label(
+            model, exp / "features" / split, exp / "data" / f"{split}.jsonl.gz", folder / split, words, config
+        )
     write_prior(folder)
     write_json(folder / "report.json", report)
     made = [f"{split}/{name}" for split in SPLITS for name in (LABELS, LEFT_OUT)]
@@ -59,10 +57,8 @@ def align_split(
     if not step.begin():
         return
     from asrkd.align.labelling import label, load_model, read_words
-    from asrkd.align.passes import one_torch_thread
 
-    with one_torch_thread():
-        words = read_words(exp / "lang")
-        report = label(load_model(exp / "align"), features_folder, cuts_path, out_folder, words, config)
+    words = read_words(exp / "lang")
+    report = label(load_model(exp / "align"), features_folder, cuts_path, out_folder, words, config)
     write_json(out_folder / "report.json", report)
     step.finish([LABELS, LEFT_OUT])

@@ -19,12 +19,13 @@ from asrkd.align.gmm import VARIANCE_FLOOR, Gmm, Statistics, grow, single_gaussi
 from asrkd.align.passes import Model, Speech, Totals, run_pass, unit_moments
 from asrkd.align.topology import STATES, monophone_pdfs
 from asrkd.align.tree import MIN_LEAF, UnitStatistics, build_tree, cluster_questions, tree_json
-from asrkd.config import AlignConfig
+from asrkd.config import AlignConfig, RunConfig
 from asrkd.errors import UserError
 from asrkd.experiment import replacing, write_json
 from asrkd.progress import track
 
 STATE = "training.safetensors"
+PASS = "pass over the speech"
 SHORT_SHARE = 0.4  # of the monophone passes see only the shorter half of the utterances, where less can go wrong
 ONE_GAUSSIAN = 3  # updates before mixtures grow
 GROWN = 0.75  # of the passes: the rest train the full number
@@ -51,30 +52,30 @@ def train_aligner(
     phones: Sequence[str],
     config: AlignConfig,
     folder: Path,
-    threads: int,
+    run: RunConfig,
 ) -> Training:
     """GMM-HMMs with tied left-context states, from the utterances `usable` and their equal alignments (N,) of units.
 
     Writes `tree.json` into `folder`, where the state of the training is kept too.
     """
     state = folder / STATE
-    training = _load(state) if state.is_file() else _flat_start(speech, usable, equal, len(phones), threads)
+    training = _load(state) if state.is_file() else _flat_start(speech, usable, equal, len(phones), run)
     numbers = range(len(training.passes), config.monophone_passes + config.tied_passes)
     for number in track(numbers, what="alignment", unit="passes"):
         began = time.monotonic()
         tied = number - config.monophone_passes
         if tied < 0:
-            report = _monophone_pass(training, speech, usable, number, config, threads)
+            report = _monophone_pass(training, speech, usable, number, config, run)
         else:
             if tied == 0:
-                _tie(training, speech, usable, phones, config.num_pdfs, folder, threads)
-            report = _tied_pass(training, speech, usable, tied, config, threads)
+                _tie(training, speech, usable, phones, config.num_pdfs, folder, run)
+            report = _tied_pass(training, speech, usable, tied, config, run)
         training.passes.append({**report, "seconds": round(time.monotonic() - began, 1)})
         _save(state, training)
     return training
 
 
-def _flat_start(speech: Speech, usable: np.ndarray, equal: np.ndarray, num_phones: int, threads: int) -> Training:
+def _flat_start(speech: Speech, usable: np.ndarray, equal: np.ndarray, num_phones: int, run: RunConfig) -> Training:
     """One Gaussian a monophone state, from the equal alignments."""
     if not (equal >= 0).any():
         raise UserError(
@@ -82,14 +83,14 @@ def _flat_start(speech: Speech, usable: np.ndarray, equal: np.ndarray, num_phone
             "are these the right transcripts (data.train), and is features.frame_shift right?"
         )
     pdfs = monophone_pdfs(num_phones)
-    moments = unit_moments(speech, usable, equal, pdfs.size, threads)
+    moments = unit_moments(speech, usable, equal, pdfs.size, run, "flat start")
     mean = moments.first.sum(axis=0) / moments.occupancy.sum()
     floor = VARIANCE_FLOOR * (moments.second.sum(axis=0) / moments.occupancy.sum() - mean**2)
     return Training(_single_gaussians(moments, pdfs, floor), equal, floor, [])
 
 
 def _monophone_pass(
-    training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, threads: int
+    training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, run: RunConfig
 ) -> dict[str, Any]:
     chosen, realign = usable, True
     short = math.ceil(SHORT_SHARE * config.monophone_passes)
@@ -98,16 +99,16 @@ def _monophone_pass(
         chosen = np.sort(by_length[: (len(usable) + 1) // 2])
     else:
         realign = (number - short) % REALIGN_MONOPHONES == 0
-    totals = run_pass(speech, chosen, training.model, training.units, threads, realign=realign)
+    totals = run_pass(speech, chosen, training.model, training.units, run, PASS, realign=realign)
     gaussians = _gaussians(number, config.monophone_passes, training.model.gmm.num_pdfs, config.monophone_gaussians)
     return {"kind": "monophone", "realigned": realign, **_update(training, totals, gaussians)}
 
 
 def _tied_pass(
-    training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, threads: int
+    training: Training, speech: Speech, usable: np.ndarray, number: int, config: AlignConfig, run: RunConfig
 ) -> dict[str, Any]:
     realign = number % REALIGN_TIED == REALIGN_TIED - 1
-    totals = run_pass(speech, usable, training.model, training.units, threads, realign=realign)
+    totals = run_pass(speech, usable, training.model, training.units, run, PASS, realign=realign)
     gaussians = _gaussians(number, config.tied_passes, training.model.gmm.num_pdfs, config.tied_gaussians)
     return {"kind": "tied", "realigned": realign, **_update(training, totals, gaussians)}
 
@@ -141,11 +142,11 @@ def _tie(
     phones: Sequence[str],
     num_pdfs: int,
     folder: Path,
-    threads: int,
+    run: RunConfig,
 ) -> None:
     """Grow the tree on the monophone alignment and start again with one Gaussian a pdf."""
     num_phones = len(phones)
-    moments = unit_moments(speech, usable, training.units, num_phones**2 * STATES, threads)
+    moments = unit_moments(speech, usable, training.units, num_phones**2 * STATES, run, "statistics for the tree")
     shape = (num_phones, num_phones, STATES)
     statistics = UnitStatistics(
         moments.occupancy.reshape(shape),
