@@ -37,6 +37,11 @@ class FeatureConfig:
     cmvn_variance: bool = True  # per speaker: mean and variance, or the mean alone
     dtype: str = "float16"  # of the stored frames: float16 or float32
 
+    @property
+    def highest_freq(self) -> float:
+        """The upper edge of the highest bin, Hz."""
+        return self.high_freq if self.high_freq > 0 else self.sample_rate / 2 + self.high_freq
+
 
 @dataclass
 class LangConfig:
@@ -83,6 +88,17 @@ class TrainConfig:
     momentum: float = 0.9
     weight_decay: float = 0.0
     epochs: int = 8
+    speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
+    optimizer: str = "sgd"  # tried: sgd or adamw
+    clip: float = 0.0  # tried: largest norm of a step's gradient; 0 is none
+    label_smoothing: float = 0.0  # tried
+    average: float = 0.0  # tried: a running mean of the weights with this decay is what is evaluated and kept
+    noise: float = 0.0  # tried: standard deviation of Gaussian noise on the inputs
+    time_mask: int = 0  # tried: frames of the window, at most, that a frame has masked
+    mel_mask: int = 0  # tried: bins, at most, that a frame has masked
+    dropout_schedule: bool = (
+        False  # tried: from 0 at a fifth of the training to twice model.dropout at half and 0 at its end
+    )
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
@@ -212,7 +228,7 @@ def validate(config: Config) -> None:
     expect(0 <= c.data.max_left_out <= 1, "data.max_left_out", c.data.max_left_out, "a share, 0 to 1")
     f = c.features
     nyquist = f.sample_rate / 2
-    highest = f.high_freq if f.high_freq > 0 else nyquist + f.high_freq
+    highest = f.highest_freq
     expect(f.sample_rate >= 1, "features.sample_rate", f.sample_rate, "at least 1")
     expect(f.num_mel_bins >= 4, "features.num_mel_bins", f.num_mel_bins, "at least 4")
     expect(f.frame_length * f.sample_rate >= 2000, "features.frame_length", f.frame_length, "at least two samples")
@@ -253,6 +269,8 @@ def validate(config: Config) -> None:
     expect(c.train.batch_size >= 1, "train.batch_size", c.train.batch_size, "at least 1")
     expect(c.train.epochs >= 1, "train.epochs", c.train.epochs, "at least 1")
     expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
+    expect(bool(c.train.speeds), "train.speeds", c.train.speeds, "at least one")
+    expect(all(0.5 <= s <= 2 for s in c.train.speeds), "train.speeds", c.train.speeds, "0.5 to 2")
     expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
     expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
     expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")

@@ -139,6 +139,7 @@ def train_student(
             SoftTargetStore.open(folder / f"{t:g}-{k}"),
             num_pdfs=read_json(exp / "align" / "label_set.json")["num_pdfs"],
             model_config=config.model,
+            features=config.features,
             config=config.train,
             seed=seed,
             device=torch.device("cpu"),

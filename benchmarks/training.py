@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asrkd.config import Config, ModelConfig, RunConfig, TrainConfig, load_config
+from asrkd.config import Config, FeatureConfig, ModelConfig, RunConfig, TrainConfig, load_config
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
 from asrkd.experiment import read_json, read_jsonl, write_npy
@@ -89,6 +89,7 @@ def train(data: Path, model: ModelConfig, into: Path) -> float:
             None,
             num_pdfs=PDFS,
             model_config=model,
+            features=FeatureConfig(),
             config=TrainConfig(epochs=1, epoch_frames=1),
             seed=0,
             device=torch.device("cpu"),
@@ -196,6 +197,7 @@ def accuracies(exp: Path, into: Path) -> str:
             None,
             num_pdfs=pdfs,
             model_config=model,
+            features=FeatureConfig(),
             config=TrainConfig(epochs=1, learning_rate=config.train.learning_rate),
             seed=0,
             device=torch.device("cpu"),

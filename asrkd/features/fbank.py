@@ -34,7 +34,7 @@ def fbank(samples: Tensor, config: FeatureConfig) -> Tensor:
         return samples.new_empty(0, config.num_mel_bins)
     size = 1 << (length - 1).bit_length()
     window = povey(length)
-    filters = mel_filters(config.num_mel_bins, size, config.sample_rate, config.low_freq, config.high_freq)
+    filters = mel_filters(config.num_mel_bins, size, config.sample_rate, config.low_freq, config.highest_freq)
     framed = (samples * SCALE).unfold(0, length, shift)  # (T, length), a view
     energies = samples.new_empty(len(framed), config.num_mel_bins)
     for begin in range(0, len(framed), BLOCK):
@@ -60,7 +60,7 @@ def mel_filters(bins: int, size: int, sample_rate: int, low_freq: float, high_fr
 
     Neighbouring triangles cross at half their height on the mel scale. The Nyquist frequency itself counts for nothing.
     """
-    edges = torch.tensor([low_freq, high_freq if high_freq > 0 else sample_rate / 2 + high_freq], dtype=torch.float64)
+    edges = torch.tensor([low_freq, high_freq], dtype=torch.float64)
     low, high = mel(edges).tolist()
     centres = torch.linspace(low, high, bins + 2, dtype=torch.float64)
     left, centre, right = centres[:-2], centres[1:-1], centres[2:]
@@ -71,3 +71,7 @@ def mel_filters(bins: int, size: int, sample_rate: int, low_freq: float, high_fr
 
 def mel(hertz: Tensor) -> Tensor:
     return 1127.0 * torch.log1p(hertz / 700.0)
+
+
+def hertz(mel: Tensor) -> Tensor:
+    return 700.0 * torch.expm1(mel / 1127.0)

@@ -43,6 +43,7 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
         targets,
         num_pdfs=label_set["num_pdfs"],
         model_config=config.model,
+        features=config.features,
         config=config.train,
         seed=training.seed,
         device=choose_device(config.run.device),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from asrkd.config import ModelConfig
+from asrkd.config import ModelConfig, TrainConfig
 from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.targets import SoftTargets
@@ -23,8 +23,8 @@ def batch(kind: str) -> Batch:
     inputs, labels = torch.zeros(FRAMES, 4 * MEL, dtype=torch.float16), torch.zeros(FRAMES, dtype=torch.int64)
     if kind == "top-k":
         probs = torch.zeros(FRAMES, KEPT, dtype=torch.float16)
-        return Batch(inputs, labels, SoftTargets(torch.zeros(FRAMES, KEPT, dtype=torch.int32), probs, probs[:, 0]))
-    return Batch(inputs, labels, torch.zeros(FRAMES, PDFS) if kind == "dense" else None)
+        return Batch(inputs, labels, SoftTargets(torch.zeros(FRAMES, KEPT, dtype=torch.int32), probs, probs[:, 0]), [])
+    return Batch(inputs, labels, torch.zeros(FRAMES, PDFS) if kind == "dense" else None, [])
 
 
 @pytest.mark.parametrize("kind", ["top-k", "dense", "hard"])
@@ -35,7 +35,7 @@ def test_forward_stays_on_the_gpu(kind: str, tail: str) -> None:
         with gpu:  # fake weights cannot be moved
             model = AcousticModel(MEL, PDFS, MODEL)
         loss = DistillationLoss(2.0, 1.0 if kind == "hard" else 0.5, tail)
-        inputs, labels, targets = batch(kind).to(gpu)
+        inputs, labels, targets, _ = batch(kind).to(gpu)
         logits = model(inputs.float())
         assert all(term.device == gpu for term in loss.terms(logits, targets, labels))
         mean = ensemble_posteriors([logits, logits], 2.0)
@@ -58,7 +58,9 @@ def test_a_whole_step_on_another_device(kind: str) -> None:
     model = AcousticModel(MEL, PDFS, MODEL).to(meta)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     loss = DistillationLoss(2.0, 1.0 if kind == "hard" else 0.5)
-    sums = train_step(model, loss, optimizer, batch(kind).to(meta), "float32", 1 / FRAMES)
+    on_meta = batch(kind).to(meta)
+    on_meta = on_meta._replace(inputs=on_meta.inputs.float())
+    sums = train_step(model, loss, optimizer, on_meta, TrainConfig(precision="float32"), 1 / FRAMES)
     assert sums.device == meta and sums.shape == (4,)
     for weight in model.parameters():
         assert weight.grad is not None and weight.grad.device == meta

@@ -42,6 +42,7 @@ def train(exp: Path, folder: Path, config: Config, compiled: bool = False) -> No
         None,
         num_pdfs=PDFS,
         model_config=config.model,
+        features=config.features,
         config=config.train,
         seed=7,
         device=torch.device("cpu"),
