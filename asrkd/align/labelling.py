@@ -69,7 +69,7 @@ def train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, An
         )
     began = time.monotonic()
     features, cuts = exp / "features" / "train", exp / "data" / "train.jsonl.gz"
-    with _speech(features, cuts, words, folder) as (speech, transcripts, left_out):
+    with open_speech_of(features, cuts, words, folder) as (speech, transcripts, left_out):
         _check(left_out, transcripts, config)
         usable = speech.graphs.usable
         equal = np.full(len(speech.frames), -1, dtype=np.int32)
@@ -104,7 +104,7 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
     """Align a split with the finished aligner, write its labels and its left-out utterances; returns its report."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    with _speech(features, cuts, words, folder) as (speech, transcripts, left_out):
+    with open_speech_of(features, cuts, words, folder) as (speech, transcripts, left_out):
         units = np.full(len(speech.frames), -1, dtype=np.int32)
         log_likelihood = 0.0
         if len(speech.graphs.usable):
@@ -136,7 +136,7 @@ def label(model: Model, features: Path, cuts: Path, folder: Path, words: Words, 
 
 
 @contextmanager
-def _speech(
+def open_speech_of(
     features: Path, cuts: Path, words: Words, folder: Path
 ) -> Iterator[tuple[Speech, list[list[Pronunciations]], list[LeftOut]]]:
     """The split with the graphs of its utterances, its transcripts, and what cannot be aligned.
