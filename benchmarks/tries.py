@@ -3,8 +3,8 @@
     python -m benchmarks.tries EXP FOLDER NAME [--wer] [SECTION.KEY=VALUE...]    makes FOLDER/NAME, prints all in FOLDER
     python -m benchmarks.tries EXP FOLDER NAME --realign [...]                   on labels by EXP's own member-01
 
-A try is an experiment that shares stages 0 to 3 of EXP as long as no value changes them, and trains members alone
-(`ensemble.members=2` for two seeds). `--wer` decodes test with each. A finished one is only printed.
+A try is an experiment that shares stages 0 to 3 (and 8) of EXP as long as no value changes them, and trains members
+alone (`ensemble.members=2` for two seeds). `--wer` decodes test with each. A finished one is only printed.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ from asrkd.train.forward import log_posteriors
 from asrkd.train.members import train_members
 from benchmarks.timing import table
 
-SHARED = ("data", "features", "lang", "align")
+SHARED = ("data", "features", "lang", "align", "graph")
 TRIED = "tried.txt"
 
 
 def run(exp: Path, folder: Path, overrides: list[str], wer: bool, realigned: bool) -> None:
     for name in SHARED:
-        if not (folder / name).exists():
+        if not (folder / name).exists() and (exp / name).exists():
             # Links: what a stage makes anew replaces its file and leaves the linked one alone.
             shutil.copytree(exp / name, folder / name, copy_function=os.link)
     config = load_config(exp / "config.yaml", overrides=overrides)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from asrkd.config import Config
+from asrkd.decode.graph_arrays import ARCS, FIRST_WORDS, WORDS
 from asrkd.decode.interpreter import run_under_k2
 from asrkd.experiment import Step, identity, read_json, write_json, write_text
 
-# Read by asrkd.decode.hlg.load_graph, but for the vocabulary: the words that the graph's numbers stand for.
-FILES = ("arcs.npy", "words.npy", "first_words.npy", "vocabulary.txt")
+FILES = (ARCS, WORDS, FIRST_WORDS, "vocabulary.txt")  # the last: the words that the graph's numbers stand for
 
 
 def build_graph(exp: Path, config: Config, force: bool = False) -> None:

@@ -1,7 +1,6 @@
 """HLG in k2: L o G determinised and free of epsilons, then H o LG. Runs under k2's interpreter.
 
-The order of the operations is icefall's (compile_hlg.py). The graph is kept as plain arrays, no pickle: the arcs as k2
-holds them, and the words of each arc, of which there may be several once epsilons are removed.
+The order of the operations is icefall's (compile_hlg.py).
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import numpy as np
 import torch
 
 from asrkd.decode.arpa import read_grammar
+from asrkd.decode.graph_arrays import GraphArrays, save_graph
 from asrkd.decode.interpreter import command
 from asrkd.decode.lexicon import lexicon_transducer, word_ids
 from asrkd.decode.topology import Transducer, left_biphone_topology
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json, write_npy
+from asrkd.experiment import read_json, write_json
 
-ARCS, WORDS, FIRST_WORDS, REPORT = "arcs.npy", "words.npy", "first_words.npy", "report.json"
+REPORT = "report.json"
 
 
 def compile_hlg(h: Transducer, lexicon: Any, grammar: Any, times: dict[str, float]) -> k2.Fsa:
@@ -48,22 +48,9 @@ def compile_hlg(h: Transducer, lexicon: Any, grammar: Any, times: dict[str, floa
     return graph
 
 
-def save_graph(folder: Path, graph: k2.Fsa) -> None:
+def arrays(graph: k2.Fsa) -> GraphArrays:
     words = graph.aux_labels.remove_values_leq(0)
-    write_npy(folder / ARCS, graph.arcs.values().numpy())
-    write_npy(folder / WORDS, words.values.numpy())
-    write_npy(folder / FIRST_WORDS, words.shape.row_splits(1).numpy())
-
-
-def load_graph(folder: Path) -> tuple[k2.Fsa, np.ndarray, np.ndarray]:
-    """The Fsa, and its words: arc a has words[first[a] : first[a + 1]].
-
-    The attribute `graph_arc` numbers the arcs, so that arcs of a lattice can be looked up in the graph.
-    """
-    arcs = torch.from_numpy(np.load(folder / ARCS))
-    graph = k2.Fsa(arcs)
-    graph.graph_arc = torch.arange(len(arcs), dtype=torch.int32)
-    return graph, np.load(folder / WORDS), np.load(folder / FIRST_WORDS)
+    return GraphArrays(graph.arcs.values().numpy(), words.values.numpy(), words.shape.row_splits(1).numpy())
 
 
 def _fsa(arcs: Any, output: np.ndarray | None = None) -> k2.Fsa:
@@ -113,7 +100,7 @@ def main(arguments: list[str]) -> None:
     if graph.num_arcs == 0:
         raise UserError(f"{job['lm']}: expected sentences of the lexicon's words, found none; run stage 2 again")
     began = time.monotonic()
-    save_graph(job["graph"], graph)
+    save_graph(job["graph"], arrays(graph))
     times["save"] = round(time.monotonic() - began, 2)
     report = {
         "words": len(words),

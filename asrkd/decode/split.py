@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,12 @@ from torch import Tensor
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
+from asrkd.decode.graph_arrays import open_graph
 from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.lattice import read_lattices
+from asrkd.decode.paths import best_paths
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, read_jsonl, write_json, write_jsonl
+from asrkd.experiment import Step, read_json, write_json, write_jsonl
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.systems import System
@@ -105,7 +108,6 @@ def decode_split(
         )
     job = {
         "graph": str((exp / "graph").resolve()),
-        "vocabulary": str((exp / "graph" / "vocabulary.txt").resolve()),
         "loglikes": str((work / "loglikes.npy").resolve()),
         "utterances": str((work / "utterances.jsonl").resolve()),
         "acoustic_scale": acoustic_scale,
@@ -115,14 +117,23 @@ def decode_split(
             "min_active": decode.min_active,
             "max_active": decode.max_active,
         },
-        "grid": grid,
-        "hypotheses": str((work / "grid.jsonl").resolve()),
+        "lattices": str((work / "lattices").resolve()),
         "report": str((work / REPORT).resolve()),
     }
     stream = log_posteriors(models, store, precision=config.train.precision)
-    rows, report = _search_in_blocks(job, store, (log_p - log_prior for _, log_p in stream), len(log_prior), work, what)
-    best, notes = (0, {}) if scales is not None else _choose(rows, grid, references or {})
-    write_jsonl(folder / HYPOTHESES, ({"id": row["id"], "text": row["texts"][best]} for row in rows))
+    loglikes = (log_p - log_prior for _, log_p in stream)
+    texts, reports = [], []
+    graph, spelling = open_graph(exp / "graph"), _spelling(exp / "graph")
+    for report in _search_in_blocks(job, store, loglikes, len(log_prior), work, what):
+        reports.append(report)
+        for lattice in read_lattices(work / "lattices"):
+            texts.append([spelling(words) for _, words in best_paths(graph, lattice, grid)])  # a text a point
+    report = _sum(reports)
+    best, notes = 0, dict[str, Any]()
+    if scales is None:
+        best, notes = _choose(dict(zip(store.ids, texts, strict=True)), grid, references or {})
+    rows = ({"id": name, "text": found[best]} for name, found in zip(store.ids, texts, strict=True))
+    write_jsonl(folder / HYPOTHESES, rows)
     _report(folder, report, config.features.frame_shift, what)
     shutil.rmtree(work)
     # Last, since its presence says that the split is decoded.
@@ -138,31 +149,34 @@ def prior(exp: Path) -> np.ndarray[Any, Any]:
     return found
 
 
+def _spelling(graph: Path) -> Callable[[Sequence[int]], str]:
+    """The text of word ids."""
+    vocabulary = ["", *(graph / "vocabulary.txt").read_text(encoding="utf-8").split()]
+    return lambda words: " ".join(vocabulary[word] for word in words)
+
+
 def _search_in_blocks(
     job: Mapping[str, Any], store: FrameStore, loglikes: Iterator[Tensor], num_pdfs: int, work: Path, what: str
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The rows and the report of asrkd.decode.search over all of the store.
+) -> Iterator[dict[str, Any]]:
+    """The report of each block of utterances, whose lattices then lie in work/lattices.
 
     loglikes: log p(pdf | frame) - log prior(pdf) of each utterance, (T, C). They are one stream, so that where a block
     ends has no influence on which frames are computed together, and so on the results.
     """
-    rows, reports, seconds = [], [], 0.0
     blocks = _blocks(store.counts.tolist(), 4 * num_pdfs)
     for number, block in enumerate(blocks, 1):
         began = time.monotonic()
         counts = store.counts[block]
         first = np.cumsum(counts) - counts
         write_loglikes(Path(job["loglikes"]), islice(loglikes, len(counts)), (int(counts.sum()), num_pdfs))
-        seconds += time.monotonic() - began
+        seconds = time.monotonic() - began
         table = zip(store.ids[block], first.tolist(), counts.tolist(), strict=True)
         write_jsonl(Path(job["utterances"]), ({"id": u, "first": start, "frames": count} for u, start, count in table))
         part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
         write_json(work / "job.json", {**job, "what": what + part})
         run_under_k2("asrkd.decode.search", [str(work / "job.json")])
         Path(job["loglikes"]).unlink()
-        rows += read_jsonl(Path(job["hypotheses"]))
-        reports.append(read_json(Path(job["report"])))
-    return rows, {**_sum(reports), "posteriors_seconds": round(seconds, 2)}
+        yield {**read_json(Path(job["report"])), "posteriors_seconds": round(seconds, 2)}
 
 
 def write_loglikes(path: Path, loglikes: Iterable[Tensor], shape: tuple[int, int]) -> None:
@@ -195,6 +209,7 @@ def _sum(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "frames": frames,
         "loading_seconds": round(sum(search["loading_seconds"] for search in searches), 2),
         "search_seconds": round(sum(search["search_seconds"] for search in searches), 2),
+        "posteriors_seconds": round(sum(search["posteriors_seconds"] for search in searches), 2),
         "lattice_arcs_a_frame": round(arcs / max(frames, 1), 1),
         **{
             name: [utterance for search in searches for utterance in search[name]]
@@ -204,15 +219,18 @@ def _sum(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _choose(
-    rows: Sequence[Mapping[str, Any]], grid: Sequence[tuple[float, float]], references: Mapping[str, str]
+    texts: Mapping[str, Sequence[str]], grid: Sequence[tuple[float, float]], references: Mapping[str, str]
 ) -> tuple[int, dict[str, Any]]:
-    """The grid's point of the lowest WER and the WER of all. Of equals, the one nearest to scale 1 and no penalty."""
-    said = [references[row["id"]].upper() for row in rows]
+    """The grid's point of the lowest WER and the WER of all. Of equals, the one nearest to scale 1 and no penalty.
+
+    texts: utterance id -> a text for each point of the grid.
+    """
+    said = [references[name].upper() for name in texts]
     if not any(text.split() for text in said):
         raise UserError(
             "dev: expected transcripts to choose the decoding scales by, found none with a word; see stage 0"
         )
-    wers = [float(jiwer.wer(said, [row["texts"][point].upper() for row in rows])) for point in range(len(grid))]
+    wers = [float(jiwer.wer(said, [found[point].upper() for found in texts.values()])) for point in range(len(grid))]
     best = min(range(len(grid)), key=lambda p: (wers[p], abs(grid[p][0] - 1) + abs(grid[p][1])))
     _say_edge(grid, best)
     table = [

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asrkd.decode.graph_arrays import open_graph
 from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.lattice import read_lattices
+from asrkd.decode.paths import best_paths, n_best
 
 PHONES = ["SIL", "SPN", "X", "Y"]
 WORDS = ["A", "B", "C", "D", "E"]
@@ -121,6 +124,12 @@ class Case:
         (folder / "hlg.json").write_text(json.dumps({name: str(folder / file) for name, file in names.items()}))
         (folder / "case.json").write_text(json.dumps({"acoustic_scale": SCALE, "grid": GRID}))
 
+    def found(self) -> list[tuple[float, tuple[str, ...]]]:
+        """For each point of the grid the best path of the lattice: its score and words."""
+        (lattice,) = read_lattices(self.folder / "lattices")
+        paths = best_paths(open_graph(self.folder), lattice, GRID)
+        return [(score, tuple(WORDS[word - 1] for word in words)) for score, words in paths]
+
     def by_enumeration(self) -> list[dict[tuple[str, ...], float]]:
         """For each point of the grid, the score of each word sequence that fits."""
         most = len(self.loglikes) // 3
@@ -147,22 +156,33 @@ def cases(tmp_path_factory: pytest.TempPathFactory, k2_found: None) -> list[Case
 @pytest.mark.parametrize("number", range(len(FRAMES)))
 def test_finds_the_best_words_and_their_score(cases: list[Case], number: int) -> None:
     case = cases[number]
-    found = json.loads((case.folder / "found.json").read_text())
-    for point, scores in zip(found, case.by_enumeration(), strict=True):
-        words = tuple(WORDS[word - 1] for word in point["words"])
+    for (score, words), scores in zip(case.found(), case.by_enumeration(), strict=True):
         if not scores:
             assert FRAMES[number] < 3
-            assert point == {"score": -math.inf, "words": []}
+            assert (score, words) == (-math.inf, ())
         else:
-            assert point["score"] == pytest.approx(max(scores.values()), abs=1e-3)
+            assert score == pytest.approx(max(scores.values()), abs=1e-3)
             assert scores[words] == pytest.approx(max(scores.values()), abs=1e-3), "homophones may tie"
+
+
+@pytest.mark.parametrize("number", range(len(FRAMES)))
+def test_no_n_best_is_scored_too_well(cases: list[Case], number: int) -> None:
+    """Nor are all there: of what sounds alike k2's removal of epsilons keeps the better at an LM scale of 1."""
+    case = cases[number]
+    graph, (lattice,) = open_graph(case.folder), read_lattices(case.folder / "lattices")
+    for (lm_scale, penalty), scores in zip(GRID, case.by_enumeration(), strict=True):
+        found = n_best(graph, lattice, lm_scale, penalty, 12)
+        assert bool(found) == bool(scores)
+        for hypothesis in found:
+            spoken = tuple(WORDS[word - 1] for word in hypothesis.words)
+            assert hypothesis.score(lm_scale, penalty) <= scores[spoken] + 1e-3
 
 
 def test_the_cases_are_not_all_alike(cases: list[Case]) -> None:
     """Scale and penalty change the words, and there are empty and long answers: else the test above shows little."""
-    found = [json.loads((case.folder / "found.json").read_text()) for case in cases]
-    assert any(len({tuple(point["words"]) for point in points}) > 1 for points in found)
-    assert {len(point["words"]) for points in found for point in points} >= {0, 1, 2}
+    found = [[words for _, words in case.found()] for case in cases]
+    assert any(len(set(words)) > 1 for words in found)
+    assert {len(words) for points in found for words in points} >= {0, 1, 2}
 
 
 def test_the_graph_has_no_epsilon_and_reports_itself(cases: list[Case]) -> None:

@@ -1,0 +1,146 @@
+"""From lattices to words: the best path at any scales, and the n best word sequences, both exact.
+
+    score = acoustic + lm_scale * graph - insertion_penalty * words
+
+where `graph` holds the language model's and the lexicon's scores. The search is made with an LM scale of 1 and no
+penalty; other scales choose among what it let survive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from asrkd.decode.graph_arrays import GraphArrays
+from asrkd.decode.lattice import Lattice
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    words: list[int]
+    acoustic: float  # scaled
+    graph: float  # unscaled
+
+    def score(self, lm_scale: float, penalty: float) -> float:
+        return self.acoustic + lm_scale * self.graph - penalty * len(self.words)
+
+
+def best_paths(
+    graph: GraphArrays, lattice: Lattice, grid: Sequence[tuple[float, float]]
+) -> list[tuple[float, list[int]]]:
+    """For each (LM scale, penalty) of the grid the best path: its score and word ids.
+
+    A lattice without arcs gives -inf and no words.
+    """
+    if not len(lattice.arcs):
+        return [(-np.inf, []) for _ in grid]
+    scores, first, last = _arcs_of(graph, lattice)
+    found = []
+    for lm_scale, penalty in grid:
+        total = lattice.acoustic + lm_scale * scores - penalty * (last - first)
+        path = _best_path(lattice.arcs, total)
+        spoken = [word for a in path for word in graph.words[first[a] : last[a]].tolist()]
+        found.append((float(total[path].sum()), spoken))
+    return found
+
+
+def n_best(graph: GraphArrays, lattice: Lattice, lm_scale: float, penalty: float, n: int) -> list[Hypothesis]:
+    """The n best word sequences, each once, by its best path; fewer where the lattice has no more."""
+    if not len(lattice.arcs):
+        return []
+    scores, first, last = _arcs_of(graph, lattice)
+    lengths = last - first
+    total = lattice.acoustic + lm_scale * scores - penalty * lengths
+    starts = np.append(0, np.cumsum(lengths))
+    of_arcs = np.concatenate([graph.words[a:b] for a, b in zip(first, last, strict=True)]).astype(np.int64)
+    sums, nodes, parent, word = _n_best(lattice.arcs, total, lattice.acoustic, scores, starts, of_arcs, n)
+    found = []
+    for node, (acoustic, scored) in zip(nodes.tolist(), sums.tolist(), strict=True):
+        spoken = []
+        while node:
+            spoken.append(int(word[node]))
+            node = int(parent[node])
+        found.append(Hypothesis(spoken[::-1], acoustic, scored))
+    return found
+
+
+def _arcs_of(graph: GraphArrays, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Graph score, first word and end of words of each arc of a lattice."""
+    arcs = lattice.arcs[:, 3]
+    return graph.scores[arcs].astype(np.float64), graph.first[arcs], graph.first[arcs + 1]
+
+
+@njit(cache=True)
+def _best_path(arcs, total):  # type: ignore[no-untyped-def]
+    """The arcs of the best path from state 0 to the highest state."""
+    states = arcs[:, 1].max() + 1
+    best = np.full(states, -np.inf)
+    into = np.full(states, -1, dtype=np.int64)
+    length = np.zeros(states, dtype=np.int64)
+    best[0] = 0.0
+    for a in range(len(arcs)):  # sorted by state, and each leads to a higher one: all that enters a state comes before
+        source, target = arcs[a, 0], arcs[a, 1]
+        score = best[source] + total[a]
+        if score > best[target]:
+            best[target], into[target], length[target] = score, a, length[source] + 1
+    path = np.empty(length[states - 1], dtype=np.int64)
+    state = states - 1
+    for place in range(len(path) - 1, -1, -1):
+        path[place] = into[state]
+        state = arcs[path[place], 0]
+    return path
+
+
+@njit(cache=True)
+def _n_best(arcs, total, acoustic, graph, first_word, words, n):  # type: ignore[no-untyped-def]
+    """Every state keeps its n best word sequences. A sequence is a node of a tree, which its parent and its last word
+    name, so that two are equal when their nodes are.
+
+    Returns acoustic and graph sums (K, 2), nodes (K,) of the final state's, best first, and the tree.
+    """
+    states = arcs[:, 1].max() + 1
+    scores = np.full((states, n), -np.inf)
+    nodes = np.zeros((states, n), dtype=np.int64)
+    sums = np.zeros((states, n, 2))
+    count = np.zeros(states, dtype=np.int64)
+    scores[0, 0], count[0] = 0.0, 1
+    numbers = {(np.int64(0), np.int64(0)): np.int64(0)}
+    parent, word = [np.int64(0)], [np.int64(0)]
+    for a in range(len(arcs)):
+        source, target = arcs[a, 0], arcs[a, 1]
+        for rank in range(count[source]):
+            score = scores[source, rank] + total[a]
+            if count[target] == n and score <= scores[target, n - 1]:
+                break
+            node = nodes[source, rank]
+            for place in range(first_word[a], first_word[a + 1]):
+                key = (node, words[place])
+                if key not in numbers:
+                    numbers[key] = np.int64(len(parent))
+                    parent.append(node)
+                    word.append(words[place])
+                node = numbers[key]
+            # What is worse than the new one moves down, as far as to the place of the same words or to the end.
+            place = 0
+            while place < count[target] and scores[target, place] >= score and nodes[target, place] != node:
+                place += 1
+            if place < count[target] and scores[target, place] >= score:
+                continue  # the same words, by a better path
+            end = place
+            while end < count[target] and nodes[target, end] != node:
+                end += 1
+            if end == count[target]:
+                if count[target] < n:
+                    count[target] += 1
+                else:
+                    end = n - 1
+            for worse in range(end, place, -1):
+                scores[target, worse] = scores[target, worse - 1]
+                nodes[target, worse] = nodes[target, worse - 1]
+                sums[target, worse] = sums[target, worse - 1]
+            scores[target, place], nodes[target, place] = score, node
+            sums[target, place, 0] = sums[source, rank, 0] + acoustic[a]
+            sums[target, place, 1] = sums[source, rank, 1] + graph[a]
+    final = states - 1
+    return sums[final, : count[final]], nodes[final, : count[final]], np.array(parent), np.array(word)
