@@ -3,9 +3,13 @@
 "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004. Utterances are drawn with
 replacement, as many as there are; each draw has a word error rate, and the middle 95 % of the draws are the interval.
 Two systems are compared on the same draws, so that what is hard for both does not blur their difference.
+
+The utterances of one speaker are more alike than those of two, and an interval from draws of utterances is of the same
+speakers on another day. `by_speaker` gives what these functions take when speakers are to be drawn instead, each with
+all of its utterances: its interval is of other speakers, and needs dozens of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +44,12 @@ def paired_bootstrap(errors_a: Array, errors_b: Array, words: Array, draws: int 
     gap = np.asarray(errors_a, dtype=np.float64) - errors_b
     differences = np.concatenate([_rates(drawn, gap, words) for drawn in _resamples(len(words), draws, seed)])
     return Comparison(float(gap.sum() / words.sum()), _middle(differences), float((differences < 0).mean()))
+
+
+def by_speaker(speakers: Sequence[str], *columns: Array) -> list[Array]:
+    """Sums over the utterances of each of S speakers, (S,) each and by name, of columns (U,); speakers: U."""
+    names, speaker = np.unique(speakers, return_inverse=True)
+    return [np.bincount(speaker, weights=column, minlength=len(names)) for column in columns]
 
 
 def _resamples(utterances: int, draws: int, seed: int) -> Iterator[Array]:

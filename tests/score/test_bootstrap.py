@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asrkd.score import bootstrap
-from asrkd.score.bootstrap import interval, paired_bootstrap
+from asrkd.score.bootstrap import by_speaker, interval, paired_bootstrap
 
 
 def many(seed: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,3 +67,60 @@ def test_utterance_without_words() -> None:
     low, high = interval(np.array([1, 0]), np.array([0, 4]))
     assert low == 0
     assert high == 2  # both draws the utterance whose one word was heard in silence
+
+
+def test_sums_by_speaker() -> None:
+    errors, words = by_speaker(["b", "a", "b"], np.array([1, 2, 4]), np.array([10, 20, 40]))
+    assert (errors.tolist(), words.tolist()) == ([2, 5], [20, 50])  # of a and of b
+
+
+def simulated(rng: np.random.Generator, speakers: int, of_each: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and words of utterances, speaker by speaker. A speaker's error rate is 0.2 on average over all speakers,
+    and so is therefore the true WER; `spread` is its standard deviation, that over utterances 0.1."""
+
+    def rates(mean: np.ndarray, deviation: float) -> np.ndarray:
+        strength = mean * (1 - mean) / deviation**2 - 1
+        return rng.beta(mean * strength, (1 - mean) * strength)
+
+    average = np.full(speakers, 0.2)
+    of_speakers = np.clip(rates(average, spread), 0.02, 0.98) if spread else average
+    words = rng.integers(5, 30, size=speakers * of_each)
+    return rng.binomial(words, rates(np.repeat(of_speakers, of_each), 0.1)), words
+
+
+def test_the_interval_holds_the_true_rate_95_times_in_100() -> None:
+    rng = np.random.default_rng(4)
+    inside = 0
+    for seed in range(1000):
+        errors, words = simulated(rng, speakers=150, of_each=1, spread=0)
+        low, high = interval(errors, words, draws=1000, seed=seed)
+        inside += low <= 0.2 <= high
+    assert 930 <= inside <= 970
+
+
+def test_where_speakers_differ_the_interval_by_speaker_holds_it() -> None:
+    rng = np.random.default_rng(5)
+    inside = {"utterance": 0, "speaker": 0}
+    for seed in range(400):
+        errors, words = simulated(rng, speakers=40, of_each=5, spread=0.1)
+        speakers = [f"s{number // 5}" for number in range(len(words))]
+        for drawn, (e, w) in {"utterance": (errors, words), "speaker": by_speaker(speakers, errors, words)}.items():
+            low, high = interval(e, w, draws=1000, seed=seed)
+            inside[drawn] += low <= 0.2 <= high
+    assert inside["speaker"] / 400 > 0.91
+    assert inside["utterance"] / 400 < 0.85
+
+
+def test_paired_by_speaker_is_the_normal_one_over_speakers() -> None:
+    rng = np.random.default_rng(6)
+    words = np.full(1000, 10)
+    gap = np.repeat(rng.normal(0.3, 1, size=200), 5)  # 200 speakers of five utterances, one difference each
+    speakers = [f"s{number // 5:03d}" for number in range(1000)]
+    ours, theirs, said = by_speaker(speakers, gap, np.zeros(1000), words)
+    of_speakers = paired_bootstrap(ours, theirs, said)
+    of_utterances = paired_bootstrap(gap, np.zeros(1000), words)
+    assert math.isclose(of_speakers.difference, of_utterances.difference, rel_tol=1e-12)
+    half = 1.96 * gap.std() / 10 / math.sqrt(200)
+    assert math.isclose(of_speakers.interval[1] - of_speakers.interval[0], 2 * half, rel_tol=0.05)
+    width = of_utterances.interval[1] - of_utterances.interval[0]
+    assert math.isclose(width, 2 * half / math.sqrt(5), rel_tol=0.05)  # five times the draws that there are
