@@ -2,9 +2,10 @@
 
 "Some statistical issues in the comparison of speech recognition algorithms", ICASSP 1989; NIST's sc_stats calls it
 MAPSSWE. The errors of one utterance hang together, through the language model most of all, and those on either side of
-a few words that both systems got right hardly do. So the test set is cut into segments where GOOD words of the
-reference in a row are right in every system, and at the ends of utterances. Of the segments that hold an error, the
-differences of the two systems' errors are taken as independent, and their mean as normal.
+a few words that both systems got right hardly do. So the test set is cut into segments where two words of the reference
+in a row are right in every system (two as in sc_stats: as far as a trigram looks back), and at the ends of utterances.
+Of the segments that hold an error, the differences of the two systems' errors are taken as independent, and their mean
+as normal.
 """
 
 import math
@@ -16,7 +17,6 @@ import numpy as np
 
 from asrkd.errors import UserError
 
-GOOD = 2  # words in a row, as in sc_stats: as far as a trigram looks back
 END = "|"  # of an utterance, in a row of alignments
 
 Array = np.ndarray[Any, Any]
@@ -65,9 +65,9 @@ def _errors_by_place(alignments: Sequence[str]) -> tuple[Array, Array, Array]:
 
 
 def _segments(good: Array, inserted_before: Array, ends: Array) -> Array:
-    """The segment of every place, (K,), numbered from 0: cut inside each run of GOOD good words, and after each end.
+    """The segment of every place, (K,), numbered from 0: cut between two good words in a row, and after each end.
 
-    A longer run is cut at each of its words; the pieces hold no error, and the caller drops them.
+    A longer run is cut at each of its words; its pieces hold no error, and the caller drops them.
     """
     linked = good[1:] & good[:-1] & ~inserted_before[1:]  # the word and the one before it belong to one run
     cut = np.concatenate([[False], linked | ends[:-1]])

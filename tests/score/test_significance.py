@@ -71,7 +71,7 @@ def test_of_systems_that_do_not_differ_one_in_twenty_is_found_to() -> None:
     rng = np.random.default_rng(1)
     below = 0
     for _ in range(1000):
-        hard = np.repeat(rng.beta(1, 6, size=(80, 1)), 15, axis=1)  # utterances are hard for both systems alike
+        hard = np.repeat(rng.beta(1, 6, size=(200, 1)), 15, axis=1)  # utterances are hard for both systems alike
         found = matched_pairs([heard(rng, hard)], [heard(rng, hard)])
         below += found.p is not None and found.p < 0.05
     assert 30 <= below <= 70
