@@ -1,12 +1,13 @@
 """What a system got wrong: words of its hypotheses, frames of its posteriors."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from asrkd.align.labels import load_labels
 from asrkd.config import Config
@@ -14,12 +15,15 @@ from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.subsets import stratified_subset
 from asrkd.decode.split import load_models
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_jsonl, write_json
+from asrkd.experiment import Step, read_jsonl, write_json, write_jsonl, write_npy
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import AcousticModel
 from asrkd.progress import track
+from asrkd.score.confusions import Confusion, confusions, speaker_errors
 from asrkd.score.frames import FrameScores, frame_scores
-from asrkd.score.prepare import SCORED, TRAIN_UTTERANCES
+from asrkd.score.phones import counting_phones, phone_of_pdfs
+from asrkd.score.plausible import rates
+from asrkd.score.prepare import SCORED, TOP, TRAIN_UTTERANCES
 from asrkd.score.wer import WordErrors, score_texts, write_word_errors
 from asrkd.systems import System, limited_name
 from asrkd.train.forward import log_posteriors
@@ -27,12 +31,18 @@ from asrkd.train.forward import log_posteriors
 
 def word_errors(cuts: Path, hypotheses: Path) -> WordErrors:
     """Of a cut set's transcripts and stage 9's hypotheses. Says which utterances have no hypothesis."""
-    references = {cut.id: cut.supervisions[0].text for cut in read_cuts(cuts)}
-    errors = score_texts(references, {row["id"]: row["text"] for row in read_jsonl(hypotheses)})
+    return _score_words(cuts, hypotheses)[0]
+
+
+def _score_words(cuts: Path, hypotheses: Path) -> tuple[WordErrors, list[Confusion]]:
+    said = {cut.id: cut.supervisions[0] for cut in read_cuts(cuts)}
+    references = {name: segment.text for name, segment in said.items()}
+    heard = {row["id"]: row["text"] for row in read_jsonl(hypotheses)}
+    errors = score_texts(references, heard, {name: segment.speaker for name, segment in said.items()})
     if errors.missing:
         some = ", ".join(errors.missing[:5])
         print(f"{hypotheses}: {len(errors.missing)} utterances of {cuts} counted as deleted: {some}", flush=True)
-    return errors
+    return errors, confusions(references, heard, errors, TOP)
 
 
 def measure_frames(
@@ -45,6 +55,18 @@ def measure_frames(
     what: str = "frames",
 ) -> FrameScores:
     """Of the models' mean posterior, on the utterances `ids` of a FrameStore (None: all) and the labels in a folder."""
+    return frame_scores(_with_labels(models, features, labels, ids, precision, what))
+
+
+def _with_labels(
+    models: Sequence[AcousticModel],
+    features: Path,
+    labels: Path,
+    ids: Sequence[str] | None,
+    precision: str,
+    what: str,
+) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Log posteriors (T, C) and labels (T,) of one utterance after the other."""
     store = FrameStore.open(features)
     pdfs = load_labels(labels)
     if len(pdfs) != len(store.frames):
@@ -52,15 +74,10 @@ def measure_frames(
             f"{labels}: expected labels of {len(store.frames)} frames, found {len(pdfs)}; run stage 3 again"
         )
     ids = store.ids if ids is None else ids
-    posteriors = track(
-        log_posteriors(models, store, ids, precision=precision), what=what, total=len(ids), unit="utterances"
-    )
-
-    def labels_of(name: str) -> np.ndarray:
+    posteriors = log_posteriors(models, store, ids, precision=precision)
+    for name, log_p in track(posteriors, what=what, total=len(ids), unit="utterances"):
         u = store.index[name]
-        return pdfs[store.first[u] : store.first[u] + store.counts[u]]
-
-    return frame_scores((log_p, labels_of(name)) for name, log_p in posteriors)
+        yield log_p, pdfs[store.first[u] : store.first[u] + store.counts[u]]
 
 
 def words_name(split: str) -> str:
@@ -74,19 +91,33 @@ def hypotheses_path(exp: Path, system: System, split: str) -> Path:
 def count_system(exp: Path, config: Config, system: System, step: Step) -> None:
     """Fill the folder of a step that has begun, and finish the step."""
     step.started = time.monotonic()  # the wait for a core is no work
+    words = {}
     for split in SCORED:
-        errors = word_errors(exp / "data" / f"{split}.jsonl.gz", hypotheses_path(exp, system, split))
-        write_word_errors(step.folder / words_name(split), errors)
+        cuts, hypotheses = exp / "data" / f"{split}.jsonl.gz", hypotheses_path(exp, system, split)
+        words[split], confused = _score_words(cuts, hypotheses)
+        write_word_errors(step.folder / words_name(split), words[split])
+        write_jsonl(step.folder / f"speakers-{split}.jsonl", map(asdict, speaker_errors(words[split])))
+        write_jsonl(step.folder / f"confusions-{split}.jsonl", map(asdict, confused))
     models = load_models(exp, system, config)
     frames: dict[str, Any] = {"parameters": sum(p.numel() for model in models for p in model.parameters())}
+    phone_of = phone_of_pdfs(exp / "align" / "pdfs.npy")
+    rates_of = {}
     for split in ("train", *SCORED):
         features, labels = exp / "features" / split, exp / "align" / split
-        ids = _train_utterances(FrameStore.open(features), system, config) if split == "train" else None
-        what = f"{system.name} on {split}"
-        scores = measure_frames(models, features, labels, ids, precision=config.train.precision, what=what)
-        frames[split] = asdict(scores)
+        store = FrameStore.open(features)
+        ids = _train_utterances(store, system, config) if split == "train" else None
+        stream = _with_labels(models, features, labels, ids, config.train.precision, f"{system.name} on {split}")
+        phones = np.zeros((phone_of.max() + 1, phone_of.max() + 1), dtype=np.int64)
+        frames[split] = asdict(frame_scores(counting_phones(stream, phone_of, phones)))
+        if split in SCORED:
+            write_npy(step.folder / f"phones-{split}.npy", phones)
+            seconds = len(store.frames) * config.features.frame_shift / 1000
+            rates_of[split] = asdict(rates(phones, words[split], seconds))
     write_json(step.folder / "frames.json", frames)
-    step.finish(["frames.json", *map(words_name, SCORED)])
+    write_json(step.folder / "rates.json", rates_of)
+    kinds = ("words-{}.jsonl", "speakers-{}.jsonl", "confusions-{}.jsonl", "phones-{}.npy")
+    by_split = [kind.format(split) for split in SCORED for kind in kinds]
+    step.finish(["frames.json", "rates.json", *by_split])
 
 
 def _train_utterances(store: FrameStore, system: System, config: Config) -> list[str]:

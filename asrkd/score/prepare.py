@@ -1,6 +1,9 @@
 """Stage 10, first half: EXP/counts with every system's errors, EXP/scores with what follows from them.
 
-    counts/<system>/   words-dev.jsonl, words-test.jsonl: word errors an utterance; frames.json: frame scores a split
+    counts/<system>/   of dev and test each: words-*.jsonl, word errors and alignment an utterance; speakers-*.jsonl,
+                       word errors a speaker; confusions-*.jsonl, the most frequent errors; phones-*.npy, (P, P) frames
+                       by the labels' phone and the model's. frames.json: frame scores a split; rates.json: silence
+                       and words a minute
     scores/            <system>.json: rates and their intervals; comparisons.json: pairs of systems on test
 
 The first takes a pass of the models over the frames, so that each system has a step of its own; the second is quick.
@@ -18,6 +21,7 @@ from asrkd.systems import TRAINED_BY, System, systems
 
 SCORED = ("dev", "test")
 TRAIN_UTTERANCES = 200  # that stand for the training data, where a system was trained on all of it
+TOP = 20  # confusions of each kind that are kept
 
 
 def score_systems(exp: Path, config: Config, force: bool = False) -> None:
@@ -35,6 +39,7 @@ def score_systems(exp: Path, config: Config, force: bool = False) -> None:
         return
     from asrkd.progress import track
     from asrkd.score.counts import words_name
+    from asrkd.score.plausible import Rates, implausible
     from asrkd.score.summary import compare, split_scores
     from asrkd.score.wer import read_word_errors
 
@@ -51,6 +56,12 @@ def score_systems(exp: Path, config: Config, force: bool = False) -> None:
     step.finish([*(f"{system.name}.json" for system in found), "comparisons.json"])
     for system in found:
         print(f"{system.label}: WER {100 * test[system.name].wer:.1f} % on test", flush=True)
+    for system in found:
+        for split, measured in read_json(exp / "counts" / system.name / "rates.json").items():
+            for what in implausible(Rates(**measured)):
+                print(
+                    f"warning: {system.label} on {split} {what}: are priors and labels those of its data?", flush=True
+                )
 
 
 def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> None:
@@ -60,7 +71,7 @@ def _count(exp: Path, config: Config, found: Sequence[System], force: bool) -> N
     work = []
     for system in sorted(found, key=lambda system: -len(system.models)):
         inputs = {**common, **_models_and_hypotheses(exp, system)}
-        chosen = {**section(config, "train.precision"), "train_utterances": TRAIN_UTTERANCES}
+        chosen = {**section(config, "train.precision"), "train_utterances": TRAIN_UTTERANCES, "confusions": TOP}
         step = Step(exp / "counts" / system.name, made_by="stage 10", config=chosen, inputs=inputs, force=force)
         work.append((exp, config, system, step))
     jobs = [job for job in work if job[-1].begin()]

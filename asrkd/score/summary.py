@@ -7,24 +7,32 @@ from typing import Any
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.score.bootstrap import interval, paired_bootstrap
+from asrkd.score.bootstrap import by_speaker, interval, paired_bootstrap
+from asrkd.score.significance import matched_pairs
 from asrkd.score.wer import WordErrors
 from asrkd.systems import System
 
 MEMBERS = "members"  # a baseline: each utterance's errors are the mean of all members'
 
+Interval = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Pair:
-    """The paired bootstrap of a system and a baseline. Rates are shares, not percent."""
+    """A system and a baseline by the paired bootstrap and the matched pairs test. Rates are shares, not percent."""
 
     system: str
     system_label: str
     baseline: str
     baseline_label: str
     difference: float  # WER of the system less that of the baseline
-    interval: tuple[float, float]  # of the difference, 95 %
-    better: float  # share of the draws in which the system makes fewer errors
+    interval: Interval  # of the difference, 95 %, utterances drawn
+    interval_by_speaker: Interval | None  # of the same, speakers drawn; None where there is one
+    better: float  # share of the draws of utterances in which the system makes fewer errors
+    segments: int  # as the fields of MatchedPairs from here on
+    difference_per_segment: float
+    z: float | None
+    p: float | None
 
 
 def split_scores(frames: Mapping[str, Any], words: WordErrors | None) -> dict[str, Any]:
@@ -40,6 +48,8 @@ def split_scores(frames: Mapping[str, Any], words: WordErrors | None) -> dict[st
     return scores | {
         "wer": words.wer,
         "interval": interval(words.errors, words.words),
+        "interval_by_speaker": _interval_by_speaker(words),
+        "speakers": len(set(words.speakers)),
         "utterances": len(words.ids),
         "words": int(words.words.sum()),
         "substitutions": int(words.substitutions.sum()),
@@ -64,15 +74,36 @@ def compare(words: Mapping[str, WordErrors], systems: Sequence[System]) -> list[
             raise UserError(
                 f"scores of {name}: not of the same utterances as those of {first}; run stage 10 with --force"
             )
-    errors: dict[str, np.ndarray[Any, Any]] = {name: found.errors for name, found in words.items()}
     labels[MEMBERS] = f"mean of {len(of_kind['member'])} members"
-    errors[MEMBERS] = np.mean([errors[name] for name in of_kind["member"]], axis=0)
-
     pairs = [(name, baseline) for name in of_kind["ensemble"] + of_kind["student"] for baseline in (first, MEMBERS)]
     pairs += [(name, name.replace("soft-", "hard-")) for name in of_kind["limited"] if name.startswith("soft-")]
     compared = []
     for name, baseline in pairs:
-        result = paired_bootstrap(errors[name], errors[baseline], words[first].words)
-        about = (name, labels[name], baseline, labels[baseline])
-        compared.append(Pair(*about, result.difference, result.interval, result.better))
+        others = [words[other] for other in (of_kind["member"] if baseline == MEMBERS else [baseline])]
+        compared.append(_pair((name, labels[name], baseline, labels[baseline]), words[name], others))
     return compared
+
+
+def _pair(about: tuple[str, str, str, str], ours: WordErrors, others: Sequence[WordErrors]) -> Pair:
+    """`others`: the baseline, or several whose errors are averaged."""
+    theirs = np.mean([other.errors for other in others], axis=0)  # (U,)
+    drawn = paired_bootstrap(ours.errors, theirs, ours.words)
+    our_sums, their_sums, said = by_speaker(ours.speakers, ours.errors, theirs, ours.words)  # (S,) each
+    of_speakers = paired_bootstrap(our_sums, their_sums, said).interval if len(said) > 1 else None
+    matched = matched_pairs([ours.alignments], [other.alignments for other in others])
+    return Pair(
+        *about,
+        difference=drawn.difference,
+        interval=drawn.interval,
+        interval_by_speaker=of_speakers,
+        better=drawn.better,
+        segments=matched.segments,
+        difference_per_segment=matched.difference,
+        z=matched.z,
+        p=matched.p,
+    )
+
+
+def _interval_by_speaker(words: WordErrors) -> Interval | None:
+    errors, said = by_speaker(words.speakers, words.errors, words.words)  # (S,)
+    return interval(errors, said) if len(said) > 1 else None

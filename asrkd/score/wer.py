@@ -12,6 +12,8 @@ from asrkd.errors import UserError
 from asrkd.experiment import read_jsonl, write_jsonl
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
+CODES = {"equal": "C", "substitute": "S", "delete": "D", "insert": "I"}  # jiwer's names, sclite's letters
+COUNTS = ("words", "substitutions", "deletions", "insertions")
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class WordErrors:
     """Counts of U utterances, in the order of the references."""
 
     ids: list[str]  # U
+    speakers: list[str]  # U
     words: Counts  # (U,) of the reference
     substitutions: Counts  # (U,)
     deletions: Counts  # (U,)
     insertions: Counts  # (U,)
     missing: list[str]  # the utterances without a hypothesis, whose words all count as deletions
+    alignments: list[str]  # U: C, S, D for each word of the reference (right, another, left out), I for one too many
 
     @property
     def errors(self) -> Counts:
@@ -36,11 +40,13 @@ class WordErrors:
         return float(self.errors.sum() / self.words.sum())
 
 
-def score_texts(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> WordErrors:
-    """Align `hypotheses` with `references`, both utterance id -> text.
+def score_texts(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], speakers: Mapping[str, str]
+) -> WordErrors:
+    """Align `hypotheses` with `references`, both utterance id -> text; speakers: utterance id -> who said it.
 
-    Either may be empty. Words are compared in capitals; nothing else is normalised. Raises UserError when a hypothesis
-    has no reference, or when the references have no word.
+    Either text may be empty. Words are compared in capitals; nothing else is normalised. Raises UserError when a
+    hypothesis has no reference, or when the references have no word.
     """
     unknown = sorted(hypotheses.keys() - references.keys())
     if unknown:
@@ -49,41 +55,57 @@ def score_texts(references: Mapping[str, str], hypotheses: Mapping[str, str]) ->
             "decode the set again (stage 9 with --force)"
         )
     ids = list(references)
-    said = [_normalised(references[name]) for name in ids]
-    heard = [_normalised(hypotheses.get(name, "")) for name in ids]
+    said = [normalised(references[name]) for name in ids]
+    heard = [normalised(hypotheses.get(name, "")) for name in ids]
     if not any(said):
         raise UserError(f"references: expected words to score against, found none in {len(ids)} utterances")
-    counts = np.zeros((len(ids), 3), dtype=np.int64)
-    column = {"substitute": 0, "delete": 1, "insert": 2}
-    for row, chunks in zip(counts, jiwer.process_words(said, heard).alignments, strict=True):
-        for chunk in chunks:
-            if chunk.type != "equal":
-                of_reference = chunk.ref_end_idx - chunk.ref_start_idx  # 0 for insertions
-                row[column[chunk.type]] += of_reference or chunk.hyp_end_idx - chunk.hyp_start_idx
+    alignments = [
+        "".join(CODES[chunk.type] * _length(chunk) for chunk in chunks)
+        for chunks in jiwer.process_words(said, heard).alignments
+    ]
+    counts = {code: np.array([row.count(code) for row in alignments], dtype=np.int64) for code in CODES.values()}
     return WordErrors(
         ids=ids,
-        words=np.array([len(text.split()) for text in said], dtype=np.int64),
-        substitutions=counts[:, 0],
-        deletions=counts[:, 1],
-        insertions=counts[:, 2],
+        speakers=[speakers[name] for name in ids],
+        words=counts["C"] + counts["S"] + counts["D"],
+        substitutions=counts["S"],
+        deletions=counts["D"],
+        insertions=counts["I"],
         missing=[name for name in ids if name not in hypotheses],
+        alignments=alignments,
     )
 
 
 def write_word_errors(path: Path, errors: WordErrors) -> None:
     missing = set(errors.missing)
-    columns = (errors.words, errors.substitutions, errors.deletions, errors.insertions)
-    rows = zip(errors.ids, *(column.tolist() for column in columns), strict=True)
-    names = ("id", "words", "substitutions", "deletions", "insertions")
+    columns = [getattr(errors, name).tolist() for name in COUNTS]
+    rows = zip(errors.ids, errors.speakers, *columns, errors.alignments, strict=True)
+    names = ("id", "speaker", *COUNTS, "alignment")
     write_jsonl(path, ({**dict(zip(names, row, strict=True)), "missing": row[0] in missing} for row in rows))
 
 
 def read_word_errors(path: Path) -> WordErrors:
+    """Raises UserError when the file is missing or a row of it lacks a value, as those of older versions do."""
     rows = read_jsonl(path)
-    names = ("words", "substitutions", "deletions", "insertions")
-    columns = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names}
-    return WordErrors([row["id"] for row in rows], **columns, missing=[row["id"] for row in rows if row["missing"]])
+    try:
+        return WordErrors(
+            ids=[row["id"] for row in rows],
+            speakers=[row["speaker"] for row in rows],
+            **{name: np.array([row[name] for row in rows], dtype=np.int64) for name in COUNTS},
+            missing=[row["id"] for row in rows if row["missing"]],
+            alignments=[row["alignment"] for row in rows],
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{path}: expected the word errors of this version, found a row without {error}; score again with --force"
+        ) from None
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """As it is scored."""
     return " ".join(text.upper().split())
+
+
+def _length(chunk: Any) -> int:
+    """Words in it, of the reference or, for an insertion, of the hypothesis."""
+    return max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)

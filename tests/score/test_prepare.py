@@ -11,7 +11,7 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from asrkd.config import Config, LimitedConfig, ModelConfig, RunConfig
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, read_jsonl, write_jsonl, write_npy
+from asrkd.experiment import Step, read_json, read_jsonl, write_json, write_jsonl, write_npy
 from asrkd.features.splice import splice
 from asrkd.features.store import FrameStore, write_store
 from asrkd.models.dnn import AcousticModel, load_model, save_model
@@ -50,7 +50,8 @@ def exp(tmp_path: Path, config: Config) -> Path:
         labels[::7] = 65535
         write_npy(align.folder / split / "labels.npy", labels)
     data.finish([f"{split}.jsonl.gz" for split in SPLITS])
-    align.finish([f"{split}/labels.npy" for split in SPLITS])
+    write_npy(align.folder / "pdfs.npy", np.tile(np.array([[0, 1, 2], [3, 4, 4]]), (2, 1, 1)))  # SIL and one phone
+    align.finish(["pdfs.npy", *(f"{split}/labels.npy" for split in SPLITS)])
     for number, system in enumerate(systems(config)):
         if system.kind != "ensemble":
             write_model(tmp_path, config, system.name, number)
@@ -77,7 +78,7 @@ def finishable(folder: Path) -> Step:
 
 
 def cut(name: str) -> MonoCut:
-    said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text="ONE TWO", speaker="s")
+    said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text="ONE TWO", speaker=f"s{name[-1]}")
     return MonoCut(id=name, start=0, duration=1, channel=0, supervisions=[said])
 
 
@@ -95,6 +96,7 @@ def test_scores_of_every_system(exp: Path, config: Config) -> None:
     assert ensemble["test"]["words"] == 6
     assert (ensemble["test"]["insertions"], ensemble["test"]["wer"]) == (3, 0.5)
     assert ensemble["test"]["interval"] == [0.5, 0.5]  # each utterance has the same errors
+    assert (ensemble["test"]["interval_by_speaker"], ensemble["test"]["speakers"]) == ([0.5, 0.5], 3)
     assert read_json(exp / "scores" / "hard-50.json")["dev"]["deletions"] == 6
     assert len(read_scores(exp, config).all()) == len(systems(config))
 
@@ -108,6 +110,43 @@ def test_scores_of_every_system(exp: Path, config: Config) -> None:
     assert math.isclose(ensemble["dev"]["cross_entropy"], expected, rel_tol=1e-5)
     half = read_json(exp / "scores" / "soft-50.json")["train"]["frames"]
     assert 0.4 < half / ensemble["train"]["frames"] < 0.6
+
+
+def test_counts_of_a_system(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    score_systems(exp, config)
+    folder = exp / "counts" / "ensemble"
+    assert [row["speaker"] for row in read_jsonl(folder / "speakers-test.jsonl")] == ["s0", "s1", "s2"]
+    assert read_jsonl(folder / "speakers-dev.jsonl")[0] == {
+        "speaker": "s0",
+        "utterances": 1,
+        "words": 2,
+        "substitutions": 0,
+        "deletions": 0,
+        "insertions": 1,
+        "wer": 0.5,
+    }
+    (three,) = read_jsonl(folder / "confusions-test.jsonl")
+    assert three == {"kind": "insertion", "reference": "", "hypothesis": "THREE", "count": 3}
+
+    store, labels = FrameStore.open(exp / "features" / "test"), np.load(exp / "align" / "test" / "labels.npy")
+    one, two = (softmax(exp / "models" / name, store, config) for name in ("member-01", "member-02"))
+    posteriors = one + two
+    rows = np.flatnonzero(labels != 65535)
+    heard, said = (posteriors.argmax(1)[rows] >= 3).astype(int), (labels[rows] >= 3).astype(int)
+    phones = np.load(folder / "phones-test.npy")
+    assert phones.tolist() == [[int(((said == a) & (heard == b)).sum()) for b in (0, 1)] for a in (0, 1)]
+
+    rates = read_json(folder / "rates.json")["test"]
+    assert math.isclose(rates["silence"], np.mean(heard == 0))
+    assert math.isclose(rates["labelled_silence"], np.mean(said == 0))
+    minutes = 3 * FRAMES * config.features.frame_shift / 1000 / 60
+    assert math.isclose(rates["words_a_minute"], 9 / minutes)
+    assert math.isclose(rates["reference_words_a_minute"], 6 / minutes)
+    # 9 of 6 words is no more than half as many again, 0 of 6 is.
+    printed = capsys.readouterr().out
+    words = "hears 0 words a minute, the references have 1000: are priors and labels those of its data?"
+    assert f"warning: 50 % of the data, hard targets on test {words}" in printed
+    assert "ensemble of 2 on test hears 15" not in printed
 
 
 def softmax(folder: Path, store: FrameStore, config: Config) -> np.ndarray:
@@ -134,6 +173,24 @@ def test_comparisons(exp: Path, config: Config) -> None:
     assert rows["ensemble", "members"]["better"] == 0
     assert rows["soft-50", "hard-50"]["interval"] == [-1, -1]
     assert rows["soft-50", "hard-50"]["better"] == 1
+    # Each utterance is a segment and a speaker's only one: ONE TWO, nothing at all, ONE TWO THREE.
+    assert rows["soft-50", "hard-50"]["interval_by_speaker"] == [-1, -1]
+    assert (rows["soft-50", "hard-50"]["segments"], rows["soft-50", "hard-50"]["difference_per_segment"]) == (3, -2)
+    assert rows["ensemble", "members"]["difference_per_segment"] == 1 - (0 + 1) / 2
+    assert (rows["ensemble", "members"]["z"], rows["ensemble", "members"]["p"]) == (None, None)  # all alike
+
+
+def test_a_count_of_an_older_version_is_done_again(
+    exp: Path, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_systems(exp, config)
+    for path in exp.glob("counts/*/stamp.json"):
+        stamp = read_json(path)
+        del stamp["config"]["confusions"]
+        write_json(path, stamp)
+    capsys.readouterr()
+    score_systems(exp, config)
+    assert "ensemble: done again, since confusions was None, is 20" in capsys.readouterr().out
 
 
 def test_only_what_changed_is_counted_again(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
