@@ -5,14 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.experiment import Step, read_jsonl, write_json, write_text
-from asrkd.report import facts, paper, tables
+from asrkd.report import details, facts, paper, tables
 from asrkd.report.page import Fact, figures, page
-from asrkd.report.plots import Curve
+from asrkd.report.plots import Curve, squares
 from asrkd.report.scores import Scores, read_comparisons
 from asrkd.report.shares import spread
 from asrkd.report.utterances import Example, examples
@@ -37,13 +38,17 @@ def build(
     times = {stage: facts.seconds(found) for stage, found in stamps.items()}
     run = {"machine": facts.machine(), "seeds": seeds(config), "versions": facts.versions(stamps)}
     curves = read_curves(exp, scores)
+    student = scores.students[0]
+    found, rates = details.read_details(exp, student.system.name), details.read_rates(exp, scores)
 
     test_speakers = reports["data"]["test"]["speakers"]
     results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons, test_speakers)]
     if scores.limited:
         results.insert(1, tables.limited_data(scores))
     results.append(tables.members(scores))
-    about = [facts.decoding_table(scores, scales)]
+    results += [details.speakers_table(student, found), details.confusions_table(student, found)]
+    results.append(details.phones_table(student, found))
+    about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]
     about += [table for folder, report in reports.items() for table in facts.report_tables(folder, report)]
     about += [facts.times_table(times), facts.machine_table(run)]
     config_text = yaml.safe_dump(chosen, sort_keys=False)
@@ -55,6 +60,8 @@ def build(
             "systems": {score.system.name: asdict(score) for score in scores.all()},
             "shares": [asdict(row) for row in shares],
             "comparisons": [asdict(comparison) for comparison in comparisons],
+            "student": details.details_json(found),
+            "rates": {name: asdict(own) for name, own in rates.items()},
             "stages": reports,
             "decoding": scales,
             "seconds": times,
@@ -67,7 +74,7 @@ def build(
         title=TITLE,
         lead=lead(scores),
         headline=headline(scores, shares),
-        figures=figures(scores, curves),
+        figures=[*figures(scores, curves), phone_figure(student.system.label, found)],
         tables=results,
         examples=heard(exp, scores),
         run_tables=about,
@@ -138,6 +145,14 @@ def read_curves(exp: Path, scores: Scores) -> list[Curve]:
             )
         )
     return curves
+
+
+def phone_figure(label: str, found: details.Details) -> str:
+    """Of the phones that have frames on test, as the labels or as the system have it."""
+    frames = found.frames
+    shown = np.flatnonzero(frames.sum(axis=0) + frames.sum(axis=1))
+    shares = frames[np.ix_(shown, shown)] / np.maximum(frames[shown].sum(axis=1, keepdims=True), 1)
+    return squares(shares, [found.phones[phone] for phone in shown], f"Phones of the test frames, {label}")
 
 
 def seeds(config: Config) -> dict[str, str]:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 # Stand-in colours, all different, and the CSS variables of page.html.j2 that replace them.
@@ -48,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
+FAINT = 0.01  # the least share that `squares` draws
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,30 @@ def bars(rows: Sequence[Bar], title: str, axis: str) -> str:
         axes.set_title(title, loc="left", x=0)
         described = ", ".join(f"{row.label} {row.value:.1f}" for row in rows)
         return _svg(figure, f"{title}: {described}")
+
+
+def squares(shares: np.ndarray, names: Sequence[str], title: str) -> str:
+    """A matrix (P, P) whose rows sum to 1, as squares whose areas are the shares; those below FAINT are left out."""
+    with _style(title):
+        figure, axes = _figure(5.2, 5.4)
+        drawn = []
+        for row, column in np.argwhere(shares >= FAINT):
+            side = float(shares[row, column]) ** 0.5
+            drawn.append(Rectangle((column - side / 2, row - side / 2), side, side))
+        axes.add_collection(PatchCollection(drawn, facecolor=COLOURS["student"][0], edgecolor="none"))
+        ends = (-0.6, len(names) - 0.4)
+        axes.set_xlim(*ends)
+        axes.set_ylim(*reversed(ends))
+        axes.set_aspect("equal")
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(length=0, labelsize=min(9.0, 240 / len(names)))
+        axes.grid(linewidth=0.3)
+        axes.set_xlabel("heard")
+        axes.set_ylabel("labelled")
+        axes.set_title(title, loc="left", x=0)
+        described = ", ".join(f"{name} {100 * shares[place, place]:.0f}" for place, name in enumerate(names))
+        return _svg(figure, f"{title}: percent of each phone's frames heard as that phone: {described}")
 
 
 def _style(title: str) -> AbstractContextManager[None]:

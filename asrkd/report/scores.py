@@ -23,7 +23,8 @@ class SetScore:
     frame_accuracy: float  # percent
     cross_entropy: float  # nats a frame
     wer: float  # percent
-    interval: tuple[float, float]  # of the WER, 95 %
+    interval: tuple[float, float]  # of the WER, 95 %, utterances drawn
+    interval_by_speaker: tuple[float, float] | None  # of the same, speakers drawn; None where there is one
     words: int
     substitutions: int
     deletions: int
@@ -56,13 +57,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired bootstrap of two systems' WER on test."""
+    """Two systems' WER on test, by a paired bootstrap and the matched pairs test."""
 
     system: str  # label
     baseline: str  # label
     difference: float  # system - baseline, points of WER
-    interval: tuple[float, float]  # of the difference, 95 %
-    better: float  # percent of the resamples in which the system makes fewer errors
+    interval: tuple[float, float]  # of the difference, 95 %, utterances drawn
+    interval_by_speaker: tuple[float, float] | None  # of the same, speakers drawn; None where there is one
+    better: float  # percent of the draws of utterances in which the system makes fewer errors
+    segments: int  # of the matched pairs test
+    p: float | None  # its two-sided p; None where it has nothing to go by
 
 
 def read_scores(exp: Path, config: Config) -> Scores:
@@ -93,7 +97,10 @@ def read_comparisons(exp: Path) -> list[Comparison]:
                 row["baseline_label"],
                 100 * row["difference"],
                 _interval(row["interval"]),
+                _interval_or_none(row["interval_by_speaker"]),
                 100 * row["better"],
+                row["segments"],
+                row["p"],
             )
             for row in rows
         ]
@@ -115,6 +122,7 @@ def _set_score(value: dict[str, Any]) -> SetScore:
         cross_entropy=value["cross_entropy"],
         wer=100 * value["wer"],
         interval=_interval(value["interval"]),
+        interval_by_speaker=_interval_or_none(value["interval_by_speaker"]),
         words=value["words"],
         substitutions=value["substitutions"],
         deletions=value["deletions"],
@@ -125,6 +133,10 @@ def _set_score(value: dict[str, Any]) -> SetScore:
 def _interval(shares: list[float]) -> tuple[float, float]:
     low, high = shares
     return 100 * low, 100 * high
+
+
+def _interval_or_none(shares: list[float] | None) -> tuple[float, float] | None:
+    return None if shares is None else _interval(shares)
 
 
 def _mean_interval(exp: Path, members: list[str]) -> tuple[float, float]:

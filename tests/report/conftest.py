@@ -11,8 +11,10 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from asrkd.config import Config
-from asrkd.experiment import STAMP, Step, read_json, write_json, write_jsonl
+from asrkd.experiment import STAMP, Step, read_json, write_json, write_jsonl, write_npy
+from asrkd.score.confusions import Confusion, SpeakerErrors
 from asrkd.score.frames import FrameScores
+from asrkd.score.plausible import Rates
 from asrkd.score.summary import Pair, split_scores
 from asrkd.score.wer import WordErrors, write_word_errors
 from asrkd.systems import System, systems
@@ -47,7 +49,8 @@ def errors(system: System) -> WordErrors:
     """On test, in one utterance of 1000 words."""
     substitutions = round(10 * NUMBERS[system.name][5]) - 150
     words, wrong, lost, added = (np.array([number]) for number in (1000, substitutions, 100, 50))
-    return WordErrors(["u"], words, wrong, lost, added, missing=[])
+    alignment = "S" * substitutions + "D" * 100 + "I" * 50 + "C" * (900 - substitutions)
+    return WordErrors(["u"], ["s"], words, wrong, lost, added, missing=[], alignments=[alignment])
 
 
 def score(system: System) -> dict[str, Any]:
@@ -59,7 +62,10 @@ def score(system: System) -> dict[str, Any]:
     about = {"label": system.label, "kind": system.kind, "parameters": 1_581_556}
     sets = {"train": split(train, 1.0, None), "dev": split(dev, dev_entropy, errors(system))}
     # With the interval of a larger set: that of one utterance is its rate.
-    sets["test"] = split(test, test_entropy, errors(system)) | {"interval": [(wer - 2) / 100, (wer + 2) / 100]}
+    sets["test"] = split(test, test_entropy, errors(system)) | {
+        "interval": [(wer - 2) / 100, (wer + 2) / 100],
+        "interval_by_speaker": [(wer - 3) / 100, (wer + 3) / 100],
+    }
     return {**about, **sets}
 
 
@@ -95,8 +101,31 @@ def exp(tmp_path: Path, template: Path) -> Path:
 
 
 COMPARISONS = [
-    asdict(Pair("student-T2", "student, T = 2", "member-01", "member 1", -0.005, (-0.015, 0.005), 0.804)),
+    asdict(
+        Pair(
+            "student-T2",
+            "student, T = 2",
+            "member-01",
+            "member 1",
+            difference=-0.005,
+            interval=(-0.015, 0.005),
+            interval_by_speaker=(-0.025, 0.015),
+            better=0.804,
+            segments=1234,
+            difference_per_segment=-0.02,
+            z=-0.85,
+            p=0.3953,
+        )
+    )
 ]
+
+SPEAKERS = [SpeakerErrors("s1", 2, 600, 150, 60, 30, 0.4), SpeakerErrors("s2", 1, 400, 145, 40, 20, 0.5125)]
+CONFUSIONS = [
+    Confusion("substitution", "CAT", "BAT", 7),
+    Confusion("substitution", "A", "THE", 2),
+    Confusion("deletion", "A", "", 5),
+]
+PHONES = np.array([[1000, 0, 0], [0, 0, 0], [100, 100, 300]])  # SIL, SPN and one more, by label and by system
 
 
 def make_experiment(exp: Path, config: Config) -> Path:
@@ -107,7 +136,8 @@ def make_experiment(exp: Path, config: Config) -> Path:
     cuts().to_file(exp / "data" / "test.jsonl.gz")
     finished(exp / "features" / "train", {"card.json": {}})
     finished(exp / "lang", {"report.json": {"perplexity": 251.5}})
-    finished(exp / "align", {"report.json": {"num_pdfs": 500, "silence": 0.2}})
+    label_set = {"num_pdfs": 500, "phones": ["SIL", "SPN", "AA"], "hash": "x"}
+    finished(exp / "align", {"report.json": {"num_pdfs": 500, "silence": 0.2}, "label_set.json": label_set})
     finished(exp / "graph", {"report.json": {"states": 1000, "arcs": 12_000_000}})
     scores = {}
     # Two members at a time: four minutes of work in three by the clock.
@@ -125,7 +155,14 @@ def make_experiment(exp: Path, config: Config) -> Path:
             "test/hypotheses.jsonl": [{"id": name, "text": HEARD[name]} for name in sorted(HEARD)],
         }
         finished(exp / "decode" / system.name, decoded)
-        finished(exp / "counts" / system.name, {})
+        rates = Rates(0.2, 0.19, 100.0 if system.name == "hard-3" else 170.0, 160.0)
+        counts = {
+            "rates.json": {"test": asdict(rates)},
+            "speakers-test.jsonl": [asdict(row) for row in SPEAKERS],
+            "confusions-test.jsonl": [asdict(row) for row in CONFUSIONS],
+        }
+        finished(exp / "counts" / system.name, counts)
+        write_npy(exp / "counts" / system.name / "phones-test.npy", PHONES)
         write_word_errors(exp / "counts" / system.name / "words-test.jsonl", errors(system))
         if system.kind == "ensemble":
             continue

@@ -1,7 +1,9 @@
 import re
 from xml.etree import ElementTree
 
-from asrkd.report.plots import COLOURS, Bar, Curve, bars, training_curves
+import numpy as np
+
+from asrkd.report.plots import COLOURS, Bar, Curve, bars, squares, training_curves
 
 ROWS = [Bar("baseline", "member", 50.8, 50.1, 51.2, [50.3, 51.2]), Bar("a < b & c", "student", 52.0)]
 
@@ -34,3 +36,18 @@ def test_colours_are_the_page_s_and_nothing_is_fetched() -> None:
 
 def test_the_same_numbers_give_the_same_bytes() -> None:
     assert bars(ROWS, "Accuracy", "percent") == bars(ROWS, "Accuracy", "percent")
+
+
+def test_squares_have_areas_that_are_the_shares() -> None:
+    svg = squares(np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.08, 0.005, 0.915]]), ["SIL", "AA", "B"], "Phones")
+    assert {"SIL", "AA", "B", "Phones", "heard", "labelled"} <= set(words(svg))
+    root = ElementTree.fromstring(svg)
+    areas = []
+    for path in root.iter("path"):
+        if COLOURS["student"][1] in (path.get("style") or ""):
+            points = [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", path.get("d") or "")]
+            xs, ys = zip(*points, strict=True)
+            areas.append((max(xs) - min(xs)) * (max(ys) - min(ys)))
+    shares = sorted(area / max(areas) for area in areas)
+    assert np.allclose(shares, [0.08, 0.5, 0.5, 0.915, 1.0], rtol=1e-3)  # 0.005 is left out
+    assert not re.search(r"#[0-9a-f]{6}\b", svg.replace("url(#", ""))

@@ -88,7 +88,7 @@ def test_the_page_holds_the_tables_and_fetches_nothing(exp: Path, config: Config
     assert ["ensemble's gain kept by student, T = 2", "test", "80 ± 33 %", "–", "86 %"] in cells
     assert ["arcs", "12,000,000"] in cells
     assert ["torch", "2.11.0"] in cells
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
 
 
 def test_errors_are_marked_and_text_is_escaped(exp: Path, config: Config) -> None:
@@ -115,6 +115,13 @@ def test_markdown_and_json_say_the_same(exp: Path, config: Config) -> None:
     assert results["stages"]["lang"]["perplexity"] == 251.5
     assert results["decoding"]["ensemble"]["lm_scale"] == 0.9
     assert results["config"]["ensemble"]["members"] == 3
+    assert results["systems"]["student-T2"]["test"]["interval_by_speaker"] == pytest.approx([41.5, 47.5])
+    assert results["comparisons"][0]["p"] == 0.3953
+    assert [row["speaker"] for row in results["student"]["speakers"]] == ["s1", "s2"]
+    assert results["student"]["frames_by_phone"][2] == [100, 100, 300]
+    assert results["rates"]["hard-3"]["words_a_minute"] == 100
+    assert "| CAT → BAT | 7 | A | 5 |  |  |" in markdown
+    assert "3 % of the data, hard targets hears 100 words a minute, the references have 160." in markdown
     assert results["curves"]["member-01"]["dev"] == [40.0, 45.0, pytest.approx(50 - 10 / 3)]
 
 
@@ -142,7 +149,7 @@ def test_a_finished_report_is_left_and_a_stale_one_written_again(
 def test_one_temperature_and_no_share_is_a_report_too(exp: Path, config: Config) -> None:
     config.limited.shares = []
     write_report(exp, config)
-    assert (exp / "report" / "index.html").read_text(encoding="utf-8").count("<svg") == 3
+    assert (exp / "report" / "index.html").read_text(encoding="utf-8").count("<svg") == 4
 
 
 def more_members(config: Config) -> None:
@@ -174,6 +181,12 @@ def test_scores_without_a_value_are_refused(exp: Path, config: Config) -> None:
     text = json.dumps(value)
     path.write_text(text + " " * (path.stat().st_size - len(text)))
     with pytest.raises(UserError, match=r"ensemble\.json: .*'wer'.*--force"):
+        write_report(exp, config)
+
+
+def test_counts_of_an_older_version_are_refused(exp: Path, config: Config) -> None:
+    (exp / "counts" / "member-01" / "rates.json").write_text("{}")
+    with pytest.raises(UserError, match=r"rates\.json: expected the rates of stage 10, found KeyError.*--force"):
         write_report(exp, config)
 
 

@@ -64,10 +64,28 @@ def test_a_single_member_has_no_spread(scores: Scores) -> None:
 
 
 def test_comparisons(exp: Path) -> None:
-    table = tables.comparisons(read_comparisons(exp), speakers=2)
-    assert table.rows == [["student, T = 2", "member 1", "-0.50", "-1.50 to +0.50", "80 %"]]
-    assert table.notes[1].startswith("Test has 2 speakers. Utterances are resampled, not speakers:")
-    assert tables.comparisons([], speakers=1).notes[1].startswith("Test has 1 speaker. ")
+    rows = read_comparisons(exp)
+    table = tables.comparisons(rows, speakers=2)
+    (cells,) = table.rows
+    assert cells == [
+        "student, T = 2",
+        "member 1",
+        "-0.50",
+        "-1.50 to +0.50",
+        "-2.50 to +1.50",
+        "80 %",
+        "0.395",
+    ]
+    assert len(cells) == len(table.columns)
+    assert "matched pairs test of Gillick and Cox" in table.notes[1] and "on 1,234 segments" in table.notes[1]
+    assert table.notes[2].startswith("Test has 2 speakers. “By speaker”, speakers are resampled,")
+    assert tables.comparisons([], speakers=1).notes[2].startswith("Test has 1 speaker. ")
+    few = [replace(rows[0], interval_by_speaker=None, p=None, segments=7), replace(rows[0], p=1e-9)]
+    assert [row[4::2] for row in tables.comparisons(few, speakers=1).rows] == [
+        ["–", "–"],
+        ["-2.50 to +1.50", "< 0.001"],
+    ]
+    assert "on 7 to 1,234 segments" in tables.comparisons(few, speakers=1).notes[1]
 
 
 def test_markdown() -> None:
