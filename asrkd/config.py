@@ -136,6 +136,7 @@ class LimitedConfig:
 class DecodeConfig:
     """Stages 8 and 9. Every system is decoded with the same graph, beam and prior."""
 
+    decoder: str = "k2"  # k2, or kaldi where no k2 can be had: slower, and blind to min_active and max_active
     acoustic_scale: float = 0.12  # of the log-likelihoods in the search
     search_beam: float = 11.0
     lattice_beam: float = 6.0
@@ -277,6 +278,7 @@ def validate(config: Config) -> None:
     expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
+    expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")
     expect(c.decode.acoustic_scale > 0, "decode.acoustic_scale", c.decode.acoustic_scale, "above 0")
     expect(c.decode.search_beam > 0, "decode.search_beam", c.decode.search_beam, "above 0")
     expect(c.decode.lattice_beam > 0, "decode.lattice_beam", c.decode.lattice_beam, "above 0")

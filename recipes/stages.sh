@@ -18,6 +18,7 @@ stop_stage=10
 conf=
 jobs=
 engine=
+decoder=
 device=
 force=false
 overrides=()
@@ -140,6 +141,7 @@ run_stages() {
   local common=()
   [ -z "$jobs" ] || common+=("run.jobs=$jobs")
   [ -z "$engine" ] || common+=("run.engine=$engine")
+  [ -z "$decoder" ] || common+=("decode.decoder=$decoder")
   [ -z "$device" ] || common+=("run.device=$device")
   # The experiment keeps its config: the recipe's conf only where it is new or --conf names one.
   [ -f "$exp/config.yaml" ] || [ -n "$conf" ] || conf=$default_conf

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from asrkd.config import Config
+from asrkd.config import Config, section
 from asrkd.decode.graph_arrays import ARCS, FIRST_WORDS, WORDS
-from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.interpreter import run_with
 from asrkd.experiment import Step, identity, read_json, write_json, write_text
 
 FILES = (ARCS, WORDS, FIRST_WORDS, "vocabulary.txt")  # the last: the words that the graph's numbers stand for
@@ -13,7 +13,7 @@ FILES = (ARCS, WORDS, FIRST_WORDS, "vocabulary.txt")  # the last: the words that
 def build_graph(exp: Path, config: Config, force: bool = False) -> None:
     """EXP/graph from EXP/lang and the tied states of EXP/align. Raises UserError when stage 2 or 3 is missing."""
     inputs = {"lang": identity(exp / "lang", "stage 2"), "align": identity(exp / "align", "stage 3")}
-    step = Step(exp / "graph", made_by="stage 8", config={}, inputs=inputs, force=force)
+    step = Step(exp / "graph", made_by="stage 8", config=section(config, "decode.decoder"), inputs=inputs, force=force)
     if not step.begin():
         return
     job = {
@@ -26,7 +26,7 @@ def build_graph(exp: Path, config: Config, force: bool = False) -> None:
     }
     job_file = step.folder / "job.json"
     write_json(job_file, {name: str(path.resolve()) for name, path in job.items()})
-    run_under_k2("asrkd.decode.hlg", [str(job_file)])
+    run_with(config.decode.decoder, "hlg", job_file)
     job_file.unlink()
     write_text(step.folder / "vocabulary.txt", job["vocabulary"].read_text(encoding="utf-8"))
     step.finish(FILES)

@@ -1,4 +1,5 @@
-"""Where k2 runs: in this process when it can be imported, else in the interpreter that `make setup` made for it.
+"""Where a decoder runs. Kaldi's runs in this process; so does k2 where it can be imported, else in the interpreter that
+`make setup` made for it.
 
 k2's wheels belong to one release of torch each, and training wants a newer one. The two interpreters exchange files
 alone (npy and JSON).
@@ -28,6 +29,24 @@ def k2_in_process() -> bool:
     except ImportError:  # also a k2 that was built for another torch
         return False
     return True
+
+
+def run_with(decoder: str, what: str, job: Path) -> None:
+    """Build a graph ("hlg") or search in it ("search") as the JSON file `job` says, by "k2" or by "kaldi".
+
+    Raises UserError when the decoder is not there or its step fails.
+    """
+    if decoder == "k2":
+        run_under_k2(f"asrkd.decode.{what}", [str(job)])
+        return
+    try:
+        module = import_module(f"asrkd.decode.kaldi_{what}")
+    except ImportError as error:
+        raise UserError(
+            f"decode.decoder=kaldi: expected the packages kaldi-decoder and kaldifst, found {error}; "
+            "pip install kaldi-decoder kaldifst"
+        ) from None
+    module.main([str(job)])
 
 
 def run_under_k2(module: str, arguments: list[str]) -> None:

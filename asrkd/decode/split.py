@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,10 @@ from torch import Tensor
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode.graph_arrays import open_graph
-from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.interpreter import run_with
 from asrkd.decode.lattice import read_lattices
 from asrkd.decode.paths import best_paths
+from asrkd.decode.words import spelling
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, write_json, write_jsonl
 from asrkd.features.store import FrameStore
@@ -107,6 +108,7 @@ def decode_split(
             "train them again"
         )
     job = {
+        "decoder": decode.decoder,
         "graph": str((exp / "graph").resolve()),
         "loglikes": str((work / "loglikes.npy").resolve()),
         "utterances": str((work / "utterances.jsonl").resolve()),
@@ -123,11 +125,11 @@ def decode_split(
     stream = log_posteriors(models, store, precision=config.train.precision)
     loglikes = (log_p - log_prior for _, log_p in stream)
     texts, reports = [], []
-    graph, spelling = open_graph(exp / "graph"), _spelling(exp / "graph")
+    graph, text_of = open_graph(exp / "graph"), spelling(exp / "graph")
     for report in _search_in_blocks(job, store, loglikes, len(log_prior), work, what):
         reports.append(report)
         for lattice in read_lattices(work / "lattices"):
-            texts.append([spelling(words) for _, words in best_paths(graph, lattice, grid)])  # a text a point
+            texts.append([text_of(words) for _, words in best_paths(graph, lattice, grid)])  # a text a point
     report = _sum(reports)
     best, notes = 0, dict[str, Any]()
     if scales is None:
@@ -149,12 +151,6 @@ def prior(exp: Path) -> np.ndarray[Any, Any]:
     return found
 
 
-def _spelling(graph: Path) -> Callable[[Sequence[int]], str]:
-    """The text of word ids."""
-    vocabulary = ["", *(graph / "vocabulary.txt").read_text(encoding="utf-8").split()]
-    return lambda words: " ".join(vocabulary[word] for word in words)
-
-
 def _search_in_blocks(
     job: Mapping[str, Any], store: FrameStore, loglikes: Iterator[Tensor], num_pdfs: int, work: Path, what: str
 ) -> Iterator[dict[str, Any]]:
@@ -174,7 +170,7 @@ def _search_in_blocks(
         write_jsonl(Path(job["utterances"]), ({"id": u, "first": start, "frames": count} for u, start, count in table))
         part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
         write_json(work / "job.json", {**job, "what": what + part})
-        run_under_k2("asrkd.decode.search", [str(work / "job.json")])
+        run_with(job["decoder"], "search", work / "job.json")
         Path(job["loglikes"]).unlink()
         yield {**read_json(Path(job["report"])), "posteriors_seconds": round(seconds, 2)}
 

@@ -23,13 +23,14 @@
 #   --lm-text FILE           text to estimate one from, a sentence a line, plain or .gz (the training transcripts)
 #   --jobs N                 parallel jobs (one a core)
 #   --engine NAME            loky, ray or dask (loky)
+#   --decoder NAME           k2 or kaldi (k2)
 #   --device NAME            auto, cpu or cuda (auto)
 #   --force                  do the chosen stages again; without it, what is finished and unchanged is skipped
 #   section.key=value        any value of asrkd/config.py, for example ensemble.members=3
 #   lang.lm=                 without a value unsets what was set; so do lang.lexicon= and lang.lm_text=
 source "$(dirname "$0")/../stages.sh"
 
-options="stage stop_stage exp conf corpus_dir train dev test lexicon lm lm_text jobs engine device"
+options="stage stop_stage exp conf corpus_dir train dev test lexicon lm lm_text jobs engine device decoder"
 exp=$root/exp/librispeech
 default_conf=$root/recipes/librispeech/conf/cpu.yaml
 corpus_dir=

@@ -19,12 +19,13 @@
 #   --sounds-dir DIR         a folder with the unpacked WAV files and core-sounds-en.txt.gz; without it, apt-get fetches them
 #   --jobs N                 parallel jobs (one a core)
 #   --engine NAME            loky, ray or dask (loky)
+#   --decoder NAME           k2 or kaldi (k2)
 #   --device NAME            auto, cpu or cuda (auto)
 #   --force                  do the chosen stages again; without it, what is finished and unchanged is skipped
 #   section.key=value        any value of asrkd/config.py, for example ensemble.members=3
 source "$(dirname "$0")/../stages.sh"
 
-options="stage stop_stage exp conf sounds_dir jobs engine device"
+options="stage stop_stage exp conf sounds_dir jobs engine device decoder"
 exp=$root/exp/prompts
 default_conf=$root/recipes/prompts/conf/cpu.yaml
 sounds_dir=

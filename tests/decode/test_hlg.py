@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrkd.decode.graph_arrays import open_graph
+from asrkd.decode import kaldi_hlg, kaldi_search
+from asrkd.decode.graph_arrays import GraphArrays, open_graph
 from asrkd.decode.interpreter import run_under_k2
-from asrkd.decode.lattice import read_lattices
+from asrkd.decode.lattice import Beam, Lattice, read_lattices
 from asrkd.decode.paths import best_paths, n_best
 
 PHONES = ["SIL", "SPN", "X", "Y"]
@@ -20,6 +21,8 @@ WORDS = ["A", "B", "C", "D", "E"]
 GRID = [(1.0, 0.0), (0.6, 0.0), (1.5, 0.7), (0.8, -1.0)]
 FRAMES = [2, 3, 5, 7, 8, 8, 9, 9]  # of the cases; three a phone at least, so two are too few
 SCALE = 0.4
+WAYS = {"k2": ("k2", "k2"), "kaldi on k2's graph": ("k2", "kaldi"), "kaldi": ("kaldi", "kaldi")}
+TOLERANCE = 5e-3  # kaldifst's minimisation rounds weights to 1/1024
 
 Ngrams = dict[tuple[str, ...], tuple[float, float]]  # words -> ln probability, ln backoff weight
 
@@ -119,16 +122,28 @@ class Case:
         (folder / "lexicon.txt").write_text("".join(f"{word} {' '.join(spoken)}\n" for word, spoken in self.lexicon))
         np.save(folder / "pdfs.npy", self.pdfs)
         np.save(folder / "loglikes.npy", self.loglikes)
-        names = {"pdfs": "pdfs.npy", "lm": "lm.arpa", "graph": ""}
+        names = {"pdfs": "pdfs.npy", "lm": "lm.arpa"}
         names |= {name: f"{name}.txt" for name in ("phones", "vocabulary", "lexicon")}
-        (folder / "hlg.json").write_text(json.dumps({name: str(folder / file) for name, file in names.items()}))
+        for builder in ("k2", "kaldi"):
+            (folder / builder).mkdir()
+            job = {name: str(folder / file) for name, file in {**names, "graph": builder}.items()}
+            (folder / f"{builder}.json").write_text(json.dumps(job))
         (folder / "case.json").write_text(json.dumps({"acoustic_scale": SCALE, "grid": GRID}))
 
-    def found(self) -> list[tuple[float, tuple[str, ...]]]:
+    def best(self, way: str) -> list[tuple[float, tuple[str, ...]]]:
         """For each point of the grid the best path of the lattice: its score and words."""
-        (lattice,) = read_lattices(self.folder / "lattices")
-        paths = best_paths(open_graph(self.folder), lattice, GRID)
-        return [(score, tuple(WORDS[word - 1] for word in words)) for score, words in paths]
+        graph, lattice = self.decoded(way)
+        return [(score, tuple(WORDS[word - 1] for word in words)) for score, words in best_paths(graph, lattice, GRID)]
+
+    def decoded(self, way: str) -> tuple[GraphArrays, Lattice]:
+        builder, decoder = WAYS[way]
+        folder = self.folder / builder
+        if decoder == "k2":
+            (lattice,) = read_lattices(folder / "lattices")
+        else:
+            loglikes = self.loglikes * np.float32(SCALE)
+            lattice = kaldi_search.search(kaldi_search.load_graph(folder), loglikes, Beam(1000.0, 1000.0, 1, 10**6))
+        return open_graph(folder), lattice
 
     def by_enumeration(self) -> list[dict[tuple[str, ...], float]]:
         """For each point of the grid, the score of each word sequence that fits."""
@@ -145,50 +160,63 @@ class Case:
         return scored
 
 
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Graph and search by k2, by kaldifst and kaldi-decoder, or by one of each."""
+    if "k2" in WAYS[request.param]:
+        request.getfixturevalue("k2_found")
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory, k2_found: None) -> list[Case]:
+def cases(tmp_path_factory: pytest.TempPathFactory, way: str) -> list[Case]:
     base = tmp_path_factory.mktemp("hlg")
     cases = [Case(base / f"case-{seed}", seed, frames) for seed, frames in enumerate(FRAMES)]
-    run_under_k2("tests.decode.under_k2", [str(case.folder) for case in cases])
+    if WAYS[way][0] == "k2":
+        run_under_k2("tests.decode.under_k2", [str(case.folder) for case in cases])
+    else:
+        for case in cases:
+            kaldi_hlg.main([str(case.folder / "kaldi.json")])
     return cases
 
 
 @pytest.mark.parametrize("number", range(len(FRAMES)))
-def test_finds_the_best_words_and_their_score(cases: list[Case], number: int) -> None:
+def test_finds_the_best_words_and_their_score(cases: list[Case], way: str, number: int) -> None:
     case = cases[number]
-    for (score, words), scores in zip(case.found(), case.by_enumeration(), strict=True):
+    for (score, words), scores in zip(case.best(way), case.by_enumeration(), strict=True):
         if not scores:
             assert FRAMES[number] < 3
             assert (score, words) == (-math.inf, ())
         else:
-            assert score == pytest.approx(max(scores.values()), abs=1e-3)
-            assert scores[words] == pytest.approx(max(scores.values()), abs=1e-3), "homophones may tie"
+            assert score == pytest.approx(max(scores.values()), abs=TOLERANCE)
+            assert scores[words] == pytest.approx(max(scores.values()), abs=TOLERANCE), "homophones may tie"
 
 
 @pytest.mark.parametrize("number", range(len(FRAMES)))
-def test_no_n_best_is_scored_too_well(cases: list[Case], number: int) -> None:
+def test_no_n_best_is_scored_too_well(cases: list[Case], way: str, number: int) -> None:
     """Nor are all there: of what sounds alike k2's removal of epsilons keeps the better at an LM scale of 1."""
     case = cases[number]
-    graph, (lattice,) = open_graph(case.folder), read_lattices(case.folder / "lattices")
+    graph, lattice = case.decoded(way)
     for (lm_scale, penalty), scores in zip(GRID, case.by_enumeration(), strict=True):
         found = n_best(graph, lattice, lm_scale, penalty, 12)
         assert bool(found) == bool(scores)
         for hypothesis in found:
             spoken = tuple(WORDS[word - 1] for word in hypothesis.words)
-            assert hypothesis.score(lm_scale, penalty) <= scores[spoken] + 1e-3
+            assert hypothesis.score(lm_scale, penalty) <= scores[spoken] + TOLERANCE
 
 
-def test_the_cases_are_not_all_alike(cases: list[Case]) -> None:
+def test_the_cases_are_not_all_alike(cases: list[Case], way: str) -> None:
     """Scale and penalty change the words, and there are empty and long answers: else the test above shows little."""
-    found = [[words for _, words in case.found()] for case in cases]
+    found = [[words for _, words in case.best(way)] for case in cases]
     assert any(len(set(words)) > 1 for words in found)
     assert {len(words) for points in found for words in points} >= {0, 1, 2}
 
 
-def test_the_graph_has_no_epsilon_and_reports_itself(cases: list[Case]) -> None:
+def test_the_graph_reports_itself_and_k2s_has_no_epsilon(cases: list[Case], way: str) -> None:
+    builder = WAYS[way][0]
     for case in cases:
-        arcs = np.load(case.folder / "arcs.npy")
-        report = json.loads((case.folder / "report.json").read_text())
-        assert not (arcs[:, 2] == 0).any()
-        assert len(arcs) == report["arcs"] == len(np.load(case.folder / "first_words.npy")) - 1
+        arcs = np.load(case.folder / builder / "arcs.npy")
+        report = json.loads((case.folder / builder / "report.json").read_text())
+        assert builder == "kaldi" or not (arcs[:, 2] == 0).any()
+        assert len(arcs) == report["arcs"] == len(np.load(case.folder / builder / "first_words.npy")) - 1
         assert arcs[:, :2].max() + 1 == report["states"]

@@ -1,6 +1,7 @@
 """Stages 8 and 9 on a made-up experiment: two systems, one of them an ensemble, through k2."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.graph import build_graph
-from asrkd.decode.interpreter import run_under_k2
+from asrkd.decode.interpreter import run_under_k2, run_with
 from asrkd.decode.prepare import decode_systems
 from asrkd.decode.split import decode_split, load_models, read_scales
 from asrkd.errors import UserError
@@ -127,16 +128,31 @@ def test_nothing_is_left_behind_and_nothing_done_twice(exp: Path, capsys: pytest
     assert capsys.readouterr().out.count("finished, skipped") == 3
 
 
+def test_kaldis_graph_and_decoder_give_the_same_words(exp: Path, tmp_path: Path) -> None:
+    for part in ("lang", "align", "features", "data", "models"):
+        shutil.copytree(exp / part, tmp_path / part)
+    config = small_config()
+    config.decode.decoder = "kaldi"
+    build_graph(tmp_path, config)
+    decode_systems(tmp_path, config)
+    assert read_json(tmp_path / "graph" / "report.json")["built_by"] == "kaldifst"
+    for split in LENGTHS:
+        paths = [root / "decode" / "member-01" / split / "hypotheses.jsonl" for root in (exp, tmp_path)]
+        assert paths[0].read_text() == paths[1].read_text()
+    report = read_json(tmp_path / "decode" / "member-01" / "test" / "report.json")
+    assert report["without_path"] == ["test-short"]
+
+
 def decoded(exp: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, np.ndarray]]:
     """The test set decoded into `folder`; the log-likelihoods that each search found, and their file."""
     config, searched = small_config(), []
 
-    def run(module: str, arguments: list[str]) -> None:
-        loglikes = Path(read_json(Path(arguments[0]))["loglikes"])
+    def run(decoder: str, what: str, job: Path) -> None:
+        loglikes = Path(read_json(job)["loglikes"])
         searched.append((loglikes, np.load(loglikes)))
-        run_under_k2(module, arguments)
+        run_with(decoder, what, job)
 
-    monkeypatch.setattr("asrkd.decode.split.run_under_k2", run)
+    monkeypatch.setattr("asrkd.decode.split.run_with", run)
     models = load_models(exp, next(s for s in systems(config) if s.name == "member-01"), config)
     scales = read_scales(exp / "decode" / "member-01" / "dev")
     decode_split(exp, config, models, exp / "features" / "test", folder, scales=scales, what="test")

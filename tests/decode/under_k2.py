@@ -19,9 +19,9 @@ WIDE = Beam(1000.0, 1000.0, 1, 1_000_000)
 def main(arguments: list[str]) -> None:
     for folder in map(Path, arguments):
         case = json.loads((folder / "case.json").read_text())
-        hlg.main([str(folder / "hlg.json")])
+        hlg.main([str(folder / "k2.json")])
         loglikes = np.load(folder / "loglikes.npy") * np.float32(case["acoustic_scale"])
-        write_lattices(folder / "lattices", [search(load_graph(folder), loglikes, WIDE)])
+        write_lattices(folder / "k2" / "lattices", [search(load_graph(folder / "k2"), loglikes, WIDE)])
 
 
 if __name__ == "__main__":

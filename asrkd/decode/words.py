@@ -1,0 +1,12 @@
+"""The words that the numbers of a graph stand for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+VOCABULARY = "vocabulary.txt"
+
+
+def spelling(graph: Path) -> Callable[[Sequence[int]], str]:
+    """The text of word ids, of the graph in a folder."""
+    vocabulary = ["", *(graph / VOCABULARY).read_text(encoding="utf-8").split()]
+    return lambda words: " ".join(vocabulary[word] for word in words)
