@@ -54,6 +54,9 @@ class LangConfig:
     vocabulary_size: int = 20000
     lm_order: int = 3
     lm_prune: list[int] = field(default_factory=lambda: [0, 0, 1])  # counts up to which n-grams go, an order each
+    rescore_lm: str = ""  # an ARPA file of one's own for the second pass
+    rescore_order: int = 0  # of a second model, from the same text and over the same vocabulary, for it; 0 is none
+    rescore_prune: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -144,6 +147,8 @@ class DecodeConfig:
     max_active: int = 2000
     lm_scales: list[float] = field(default_factory=lambda: [0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # tried on dev
     insertion_penalties: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5])  # tried on dev
+    n_best: int = 100  # hypotheses of an utterance for the second pass, which lang.rescore_order asks for
+    second_weights: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0])  # tried on dev
 
 
 @dataclass
@@ -290,10 +295,18 @@ def validate(config: Config) -> None:
     expect(
         bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
     )
-    prune = c.lang.lm_prune
-    expect(len(prune) <= c.lang.lm_order, "lang.lm_prune", prune, "at most lm_order counts")
-    rising = prune == sorted(prune) and min(prune, default=0) >= 0
-    expect(rising, "lang.lm_prune", prune, "counts of 0 or more, each at least the one before it")
+    expect(c.decode.n_best >= 1, "decode.n_best", c.decode.n_best, "at least 1")
+    weights = c.decode.second_weights
+    expect(bool(weights) and all(0 <= w <= 1 for w in weights), "decode.second_weights", weights, "some, 0 to 1 each")
+    for name, order in (("lm", c.lang.lm_order), ("rescore", c.lang.rescore_order)):
+        prune = getattr(c.lang, f"{name}_prune")
+        expect(len(prune) <= order or not order, f"lang.{name}_prune", prune, f"at most {name}_order counts")
+        rising = prune == sorted(prune) and min(prune, default=0) >= 0
+        expect(rising, f"lang.{name}_prune", prune, "counts of 0 or more, each at least the one before it")
+    order = c.lang.rescore_order
+    expect(order == 0 or 2 <= order <= 6, "lang.rescore_order", order, "0 (no second model) or 2 to 6")
+    own = "lang.lm" if c.lang.lm else "lang.rescore_lm" if c.lang.rescore_lm else ""
+    expect(not (order and own), "lang.rescore_order", order, f"0 beside {own}; a second model is lang.rescore_lm's")
     expect(c.features.dtype in ("float16", "float32"), "features.dtype", c.features.dtype, "float16 or float32")
     expect(
         c.train.precision in ("auto", "bfloat16", "float32"),

@@ -94,6 +94,8 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("lang.vocabulary_size=0", "at least 1"),
         ("lang.lm_prune=[1,0]", "each at least the one before it"),
         ("lang.lm_prune=[-1]", "counts of 0 or more"),
+        ("lang.rescore_order=1", "0 .no second model. or 2 to 6"),
+        ("lang.rescore_prune=[1,0]", "each at least the one before it"),
         ("align.monophone_gaussians=0", "at least 1"),
         ("align.tied_gaussians=0", "at least 1"),
         ("decode.acoustic_scale=0", "above 0"),
@@ -125,6 +127,13 @@ def test_wrong_override(override: str, message: str) -> None:
 )
 def test_right_override(override: str) -> None:
     load_config(overrides=[override])
+
+
+@pytest.mark.parametrize("own", ["lang.lm", "lang.rescore_lm"])
+def test_a_second_model_is_estimated_or_given(own: str) -> None:
+    with pytest.raises(UserError, match=rf"lang.rescore_order=4 \(expected 0 beside {own};"):
+        load_config(overrides=["lang.rescore_order=4", f"{own}=lm.arpa"])
+    load_config(overrides=["lang.lm=lm.arpa", "lang.rescore_lm=large.arpa"])
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:

@@ -1,19 +1,20 @@
-"""Word n-gram models: estimation with KenLM's lmplz, a check of ARPA files, perplexity with the kenlm module."""
+"""N-gram models: estimation with KenLM's lmplz, a check of ARPA files, KenLM's binary form."""
 
+import gzip
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from asrkd.errors import UserError
 from asrkd.experiment import replacing
 from asrkd.lang.lexicon import UNKNOWN
-from asrkd.lang.text import numbered_lines
+from asrkd.lang.text import is_gzip, numbered_lines
 from asrkd.progress import track
 
 ORDERS = range(2, 7)  # that KenLM, as it is built by default, can read
@@ -50,7 +51,8 @@ def estimate_lm(
 
     if order not in ORDERS:
         raise UserError(
-            f"lang.lm_order={order}: expected {ORDERS[0]} to {ORDERS[-1]}, the orders that KenLM is built for"
+            f"a model of order {order}: expected {ORDERS[0]} to {ORDERS[-1]}, the orders that KenLM is built for "
+            "(lang.lm_order, lang.rescore_order)"
         )
     command = [str(lmplz()), "--order", str(order), "--memory", MEMORY, "--temp_prefix", f"{arpa.parent}/"]
     if any(prune):
@@ -135,54 +137,50 @@ def arpa_words(path: Path) -> list[str]:
     return words
 
 
-@dataclass(frozen=True)
-class Perplexity:
-    """Of a text under a model. Each sentence counts as its words and one end, as in KenLM's `query`."""
+def write_binary(arpa: Path, binary: Path) -> None:
+    """A checked ARPA file, plain or gzip, in KenLM's trie form: the same numbers, mapped into memory and not parsed.
 
-    sentences: int
-    words: int  # ends not counted
-    unknown: int  # words that the model does not have
-    log10: float  # of the probability of all words and ends, unknown words included
-    perplexity: float
-    perplexity_known: float  # unknown words left out of the product and of the count, kept in contexts
+    Raises UserError when KenLM's build_binary is not beside lmplz, or fails.
+    """
+    from asrkd.tools import lmplz
 
-    @property
-    def oov_rate(self) -> float:
-        return self.unknown / max(self.words, 1)
-
-
-def perplexity(arpa: Path, sentences: Iterable[str]) -> Perplexity:
-    """Raises UserError when there is no sentence or KenLM cannot read the model."""
-    import kenlm
-
-    settings = kenlm.Config()
-    settings.show_progress = False
-    settings.arpa_complain = kenlm.ARPALoadComplain.NONE
-    try:
-        model = kenlm.Model(str(arpa), settings)
-    except OSError as error:
+    program = lmplz().with_name("build_binary")
+    if not program.is_file():
         raise UserError(
-            f"{arpa}: expected a model that KenLM reads, found: {' '.join(str(error).split())} (--lm)"
-        ) from None
-    ends = words = unknown = 0
-    total = total_unknown = 0.0
-    for sentence in sentences:
-        ends += 1
-        for log10, _, is_unknown in model.full_scores(sentence):
-            words += 1
-            unknown += is_unknown
-            total += log10
-            total_unknown += log10 if is_unknown else 0.0
-    if not ends:
-        raise UserError(f"perplexity of {arpa.name}: expected a text, found no sentence")
-    return Perplexity(
-        sentences=ends,
-        words=words - ends,
-        unknown=unknown,
-        log10=total,
-        perplexity=10 ** (-total / words),
-        perplexity_known=10 ** (-(total - total_unknown) / (words - unknown)),
-    )
+            f"{program}: expected KenLM's build_binary beside lmplz, found none; run: make setup (or let ASRKD_LMPLZ "
+            "name an lmplz that has it beside)"
+        )
+    with replacing(binary) as temporary, _unpacked(arpa, binary.with_name("arpa.tmp")) as plain:
+        prefix = str(binary.with_name("trie.tmp"))
+        command = [str(program), "-S", MEMORY, "-T", prefix, "trie", str(plain), str(temporary)]
+        failed, said = _run(command)
+        if failed:
+            raise UserError(
+                f"build_binary failed: {' '.join(said.split())[-500:]} (the command was: {' '.join(command)})"
+            )
+
+
+def copy_arpa(source: Path, target: Path) -> None:
+    """Unpacked where it is gzip: the graph's builder and KenLM read the copy."""
+    with (
+        gzip.open(source) if is_gzip(source) else open(source, "rb") as given,
+        replacing(target) as temporary,
+        open(temporary, "wb") as copy,
+    ):
+        shutil.copyfileobj(given, copy)
+
+
+@contextmanager
+def _unpacked(arpa: Path, temporary: Path) -> Iterator[Path]:
+    """A plain file of the same content, for the time that a program reads it."""
+    if not is_gzip(arpa):
+        yield arpa
+        return
+    try:
+        copy_arpa(arpa, temporary)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,15 @@
+"""A small experiment, and lmplz where it can be found."""
+
+from pathlib import Path
+
 import pytest
+from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from asrkd.errors import UserError
+from asrkd.experiment import Step
 from asrkd.tools import lmplz
+
+TEXTS = {"train": ["A B", "B A X", "A  A C"], "dev": ["A B Y"], "test": ["B C X X"]}
 
 
 @pytest.fixture
@@ -10,3 +18,20 @@ def needs_lmplz() -> None:
         lmplz()
     except UserError as error:
         pytest.skip(f"lmplz is not built: {error}")
+
+
+@pytest.fixture
+def exp(tmp_path: Path) -> Path:
+    """An experiment whose stage 0 is done."""
+    data = Step(tmp_path / "exp" / "data", made_by="stage 0", config={}, inputs={})
+    assert data.begin()
+    for split, texts in TEXTS.items():
+        cuts = [cut(f"{split}-{number}", text) for number, text in enumerate(texts)]
+        CutSet.from_cuts(cuts).to_file(data.folder / f"{split}.jsonl.gz")
+    data.finish([f"{split}.jsonl.gz" for split in TEXTS])
+    return data.folder.parent
+
+
+def cut(name: str, text: str) -> MonoCut:
+    said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text=text, speaker="s")
+    return MonoCut(id=name, start=0, duration=1, channel=0, supervisions=[said])

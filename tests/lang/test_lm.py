@@ -1,3 +1,4 @@
+import gzip
 import math
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.errors import UserError
-from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, perplexity
+from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, write_binary
 
 ARPA = """\\data\\
 ngram 1=5
@@ -44,23 +45,6 @@ def test_sound_arpa(arpa: Path) -> None:
     assert arpa_words(arpa) == ["A", "B"]
 
 
-def test_perplexity_against_hand_values(arpa: Path) -> None:
-    # "A B": <s> A, A B, B </s>. "A X A": <s> A; A X backs off with -0.125 to <unk>; A after an unknown word has no
-    # context; A </s> backs off with -0.125.
-    known = (-0.25 - 0.5 - 0.375) + (-0.25 - 0.75 - 0.125 - 0.5)
-    unknown = -0.125 - 1.5
-    found = perplexity(arpa, ["A B", "A X A"])
-    assert (found.sentences, found.words, found.unknown, found.oov_rate) == (2, 5, 1, 0.2)
-    assert math.isclose(found.log10, known + unknown, rel_tol=1e-6)
-    assert math.isclose(found.perplexity, 10 ** (-(known + unknown) / 7), rel_tol=1e-6)
-    assert math.isclose(found.perplexity_known, 10 ** (-known / 6), rel_tol=1e-6)
-
-
-def test_perplexity_needs_a_sentence(arpa: Path) -> None:
-    with pytest.raises(UserError, match="found no sentence"):
-        perplexity(arpa, [])
-
-
 @pytest.mark.parametrize(
     ("change", "line", "found"),
     [
@@ -90,8 +74,6 @@ def test_what_is_no_arpa_is_named_with_its_line(
 
 
 def test_gzip_and_missing_arpa(tmp_path: Path) -> None:
-    import gzip
-
     (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(ARPA.encode()))
     assert check_arpa(tmp_path / "lm.arpa.gz") == {1: 5, 2: 3}
     (tmp_path / "lm.arpa.gz").write_bytes(gzip.compress(ARPA.encode())[:-9])
@@ -173,8 +155,39 @@ def running(process: int) -> bool:
 
 
 def test_lmplz_failure_is_told(tmp_path: Path, needs_lmplz: None) -> None:
-    with pytest.raises(UserError, match="lang.lm_order=9: expected 2 to 6"):
+    with pytest.raises(UserError, match="a model of order 9: expected 2 to 6.*lang.lm_order"):
         estimate_lm(TEXT, WORDS, tmp_path / "lm.arpa", order=9, prune=[], unseen=[])
     with pytest.raises(UserError, match="lmplz failed: .*prun"):
         estimate_lm(TEXT, WORDS, tmp_path / "lm.arpa", order=3, prune=[2, 1, 0], unseen=[])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_binary_form_has_the_same_numbers(tmp_path: Path, needs_lmplz: None, packed: bool) -> None:
+    import kenlm
+
+    arpa = tmp_path / "lm.arpa"
+    estimate_lm(TEXT, WORDS, arpa, order=4, prune=[], unseen=["D"])
+    given = arpa
+    if packed:
+        given = tmp_path / "lm.arpa.gz"
+        given.write_bytes(gzip.compress(arpa.read_bytes()))
+    write_binary(given, tmp_path / "lm.bin")
+    assert {path.name for path in tmp_path.iterdir()} == {"lm.arpa", "lm.bin", given.name}
+    model, binary = kenlm.Model(str(arpa)), kenlm.Model(str(tmp_path / "lm.bin"))
+    assert binary.order == 4
+    for sentence in [*TEXT, "", "D D", "A B A C"]:
+        assert model.score(sentence) == binary.score(sentence)
+
+
+def test_binary_form_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs_lmplz: None) -> None:
+    (tmp_path / "lm.arpa").write_text("no model\n")
+    with pytest.raises(UserError, match="build_binary failed: .*the command was"):
+        write_binary(tmp_path / "lm.arpa", tmp_path / "lm.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["lm.arpa"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "lmplz").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "lmplz").chmod(0o755)
+    monkeypatch.setenv("ASRKD_LMPLZ", str(tmp_path / "bin" / "lmplz"))
+    with pytest.raises(UserError, match="bin/build_binary: expected KenLM's build_binary beside lmplz, found none"):
+        write_binary(tmp_path / "lm.arpa", tmp_path / "lm.bin")

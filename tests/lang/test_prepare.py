@@ -3,14 +3,15 @@ import math
 from pathlib import Path
 
 import pytest
-from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from asrkd.config import Config, LangConfig
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json
+from asrkd.experiment import read_json
 from asrkd.lang.lexicon import Lexicon, read_lexicon
-from asrkd.lang.lm import arpa_words, perplexity
-from asrkd.lang.prepare import most_frequent, prepare_lang, read_vocabulary
+from asrkd.lang.lm import arpa_words
+from asrkd.lang.prepare import prepare_lang
+from asrkd.lang.scoring import perplexity
+from asrkd.lang.vocabulary import most_frequent, read_vocabulary
 
 ARPA = """\\data\\
 ngram 1=5
@@ -29,24 +30,6 @@ ngram 2=1
 \\end\\
 """
 LEXICON = "A AH\nB B IY\nC S IY\nC K\nD D IY\n"
-TEXTS = {"train": ["A B", "B A X", "A  A C"], "dev": ["A B Y"], "test": ["B C X X"]}
-
-
-@pytest.fixture
-def exp(tmp_path: Path) -> Path:
-    """An experiment whose stage 0 is done."""
-    data = Step(tmp_path / "exp" / "data", made_by="stage 0", config={}, inputs={})
-    assert data.begin()
-    for split, texts in TEXTS.items():
-        cuts = [cut(f"{split}-{number}", text) for number, text in enumerate(texts)]
-        CutSet.from_cuts(cuts).to_file(data.folder / f"{split}.jsonl.gz")
-    data.finish([f"{split}.jsonl.gz" for split in TEXTS])
-    return data.folder.parent
-
-
-def cut(name: str, text: str) -> MonoCut:
-    said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text=text, speaker="s")
-    return MonoCut(id=name, start=0, duration=1, channel=0, supervisions=[said])
 
 
 def lang(folder: Path, **files: str) -> LangConfig:

@@ -1,0 +1,133 @@
+"""The models of stage 2: the one that the graph is built from, and a larger one for the second pass."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from asrkd.config import LangConfig
+from asrkd.errors import UserError
+from asrkd.lang.coverage import percent
+from asrkd.lang.lexicon import UNKNOWN, Lexicon
+from asrkd.lang.lm import arpa_words, check_arpa, copy_arpa, estimate_lm, write_binary
+from asrkd.lang.scoring import load_lm, perplexity
+from asrkd.lang.text import sentences
+from asrkd.lang.vocabulary import (
+    expect_spoken,
+    expect_words,
+    most_frequent,
+    read_vocabulary,
+    vocabulary_report,
+)
+from asrkd.progress import track
+
+RESCORE = "rescore.bin"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a model is estimated from."""
+
+    source: str
+    sentences: Callable[[], Iterable[str]]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Of its words."""
+        lines = track(self.sentences(), what="words of the LM text", unit="sentences")
+        return Counter(word for sentence in lines for word in sentence.split())
+
+
+def lm_text(lang: LangConfig, transcripts: list[str]) -> Text:
+    if lang.lm_text:
+        return Text(lang.lm_text, lambda: sentences(Path(lang.lm_text)))
+    return Text("the training transcripts", lambda: transcripts)
+
+
+def estimated_model(
+    lang: LangConfig, lexicon: Lexicon, text: Text, spoken: Mapping[str, list[str]], arpa: Path
+) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """The vocabulary, and the reports on it and on the model; `spoken`: the transcripts of dev and test."""
+    if lang.vocabulary:
+        asked = read_vocabulary(Path(lang.vocabulary))
+        vocabulary = [word for word in asked if word in lexicon and word != UNKNOWN]
+    else:
+        asked = []
+        vocabulary = most_frequent(text.counts, lexicon, lang.vocabulary_size)
+    expect_words(vocabulary, lang.vocabulary or text.source, lang)
+    expect_spoken(vocabulary, lang.vocabulary or text.source, lang, spoken)
+    left_out = sorted(set(asked) - set(vocabulary))
+    model = estimate(text, vocabulary, arpa, order=lang.lm_order, prune=lang.lm_prune)
+    return vocabulary, vocabulary_report(vocabulary, left_out), model
+
+
+def estimate(text: Text, vocabulary: list[str], arpa: Path, *, order: int, prune: list[int]) -> dict[str, Any]:
+    """Writes `arpa`; returns the report on it."""
+    unseen = [word for word in vocabulary if word not in text.counts]
+    if unseen:
+        print(f"{len(unseen)} words of the vocabulary are not in {text.source}: each is added once, alone", flush=True)
+    fallback = estimate_lm(text.sentences(), vocabulary, arpa, order=order, prune=prune, unseen=unseen)
+    total = text.counts.total()
+    return {
+        "source": f"lmplz, from {text.source}",
+        "text_words": total,
+        "text_words_outside_percent": percent(total - sum(text.counts[w] for w in vocabulary), total),
+        "unseen_words_added": len(unseen),
+        "discount_fallback": fallback,
+        "ngrams": check_arpa(arpa),
+    }
+
+
+def given_model(
+    lang: LangConfig, lexicon: Lexicon, spoken: Mapping[str, list[str]], arpa: Path
+) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """The user's model as it is; a vocabulary that is given too restricts what can be decoded."""
+    ngrams = check_arpa(Path(lang.lm))
+    copy_arpa(Path(lang.lm), arpa)
+    modelled = set(arpa_words(arpa))
+    asked = read_vocabulary(Path(lang.vocabulary)) if lang.vocabulary else sorted(modelled)
+    vocabulary = [word for word in asked if word in lexicon and word in modelled and word != UNKNOWN]
+    expect_words(vocabulary, lang.lm, lang)
+    expect_spoken(vocabulary, lang.vocabulary or lang.lm, lang, spoken)
+    left_out = sorted(set(asked) - set(vocabulary))
+    return vocabulary, vocabulary_report(vocabulary, left_out), {"source": lang.lm, "ngrams": ngrams}
+
+
+def second_model(
+    lang: LangConfig, text: Text, vocabulary: list[str], spoken: Mapping[str, list[str]], folder: Path
+) -> dict[str, Any]:
+    """Writes rescore.bin: the user's, else of a higher order than the graph's, over the same text and vocabulary.
+
+    Returns the report on it. Raises UserError when the user's has no word of the vocabulary.
+    """
+    binary, own = folder / RESCORE, Path(lang.rescore_lm)
+    if lang.rescore_lm:
+        report: dict[str, Any] = {"source": lang.rescore_lm, "ngrams": check_arpa(own)}
+        write_binary(own, binary)
+    else:
+        arpa = folder / "rescore.arpa.tmp"
+        report = estimate(text, vocabulary, arpa, order=lang.rescore_order, prune=lang.rescore_prune)
+        write_binary(arpa, binary)
+        arpa.unlink()
+    model = load_lm(binary)
+    missing = [word for word in vocabulary if word not in model]
+    if len(missing) == len(vocabulary):
+        raise UserError(
+            f"{own}: expected words of the vocabulary, in its spelling and case, found none of {len(vocabulary):,} "
+            f"({', '.join(missing[:3])}; lang.rescore_lm names another)"
+        )
+    report["vocabulary_words_missing"] = len(missing)
+    for split in ("dev", "test"):
+        report[split] = perplexity_report(binary, spoken[split])
+    return report
+
+
+def perplexity_report(model: Path, text: list[str]) -> dict[str, Any]:
+    found = perplexity(model, track(text, what="perplexity", unit="sentences"))
+    return {
+        "out_of_language_model_percent": percent(found.unknown, found.words),
+        "perplexity": round(found.perplexity, 2),
+        "perplexity_without_unknown": round(found.perplexity_known, 2),
+    }
