@@ -15,7 +15,8 @@ from asrkd.corpus.cuts import read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out
 from asrkd.corpus.librispeech import read_librispeech
 from asrkd.corpus.prepare import validate
-from asrkd.decode.split import HYPOTHESES, SCALES, decode_split, load_models, read_scales
+from asrkd.decode.scales import SCALES, read_scales
+from asrkd.decode.split import HYPOTHESES, decode_split, load_models
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, read_json, write_json
 from asrkd.features.extract import extract_split

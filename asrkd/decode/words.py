@@ -10,3 +10,9 @@ def spelling(graph: Path) -> Callable[[Sequence[int]], str]:
     """The text of word ids, of the graph in a folder."""
     vocabulary = ["", *(graph / VOCABULARY).read_text(encoding="utf-8").split()]
     return lambda words: " ".join(vocabulary[word] for word in words)
+
+
+def units(graph: Path) -> Callable[[Sequence[int]], str]:
+    """The graph's own units of word ids, which its language model is over."""
+    vocabulary = ["", *(graph / VOCABULARY).read_text(encoding="utf-8").split()]
+    return lambda words: " ".join(vocabulary[word] for word in words)

@@ -46,6 +46,8 @@ def build(
     if scores.limited:
         results.insert(1, tables.limited_data(scores))
     results.append(tables.members(scores))
+    if (passes := facts.passes_table(scores, scales)) is not None:
+        results.append(passes)
     results += [details.speakers_table(student, found), details.confusions_table(student, found)]
     results.append(details.phones_table(student, found))
     about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]

@@ -48,10 +48,13 @@ def report_tables(folder: str, report: Mapping[str, Any]) -> list[Table]:
 
 def decoding(exp: Path, scores: Scores) -> dict[str, dict[str, Any]]:
     """system -> how it was decoded on test: the scales that dev chose, and stage 9's report of the search."""
-    folders = {score.system.name: exp / "decode" / score.system.name / "test" for score in scores.all()}
-    return {
-        name: read_json(folder / "scales.json") | read_json(folder / "report.json") for name, folder in folders.items()
-    }
+    found = {}
+    for score in scores.all():
+        name = score.system.name
+        folder = exp / "decode" / name / "test"
+        passes = read_json(exp / "counts" / name / "passes.json")
+        found[name] = read_json(folder / "scales.json") | read_json(folder / "report.json") | {"passes": passes}
+    return found
 
 
 def decoding_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -67,17 +70,37 @@ def decoding_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _decoding_row(score: Score, decoded: Mapping[str, Any]) -> list[str]:
+    point = decoded["second"] or decoded["first"]
     return [
         score.system.label,
         f"{score.parameters:,}",
-        f"{decoded['lm_scale']:g}",
-        f"{decoded['insertion_penalty']:g}",
+        f"{point['lm_scale']:g}",
+        f"{point['insertion_penalty']:g}",
         f"{score.dev.wer:.1f}",
         f"{score.test.wer:.1f}",
         f"{decoded['posteriors_seconds'] / decoded['audio_seconds']:.4f}",
         f"{decoded['search_real_time_factor']:.3f}",
         str(len(decoded["without_path"])),
     ]
+
+
+def passes_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> Table | None:
+    """First pass, second pass and oracle; None where there was no second pass."""
+    if any(found["passes"]["test"] is None for found in decoded.values()):
+        return None
+    columns = ["", "Weight of the second LM", "First pass dev", "Second pass dev", "Oracle dev"]
+    columns += ["First pass test", "Second pass test", "Oracle test"]
+    rows = []
+    for score in scores.all():
+        found = decoded[score.system.name]
+        wers = [found["passes"][split][name] for split in ("dev", "test") for name in ("first", "second", "oracle")]
+        weight = f"{found['second']['second_weight']:g}"
+        rows.append([score.system.label, weight, *(f"{100 * wer:.1f}" for wer in wers)])
+    notes = [
+        "WER in percent. The second pass chooses from the n best of each lattice with a larger language model, whose "
+        "weight dev decides; the oracle chooses those with the fewest errors, so that what it lacks the search lacks."
+    ]
+    return Table("passes", "Two passes", columns, rows, notes)
 
 
 def stamps(exp: Path, scores: Scores) -> dict[str, list[dict[str, Any]]]:

@@ -24,6 +24,7 @@ from asrkd.score.frames import FrameScores, frame_scores
 from asrkd.score.phones import counting_phones, phone_of_pdfs
 from asrkd.score.plausible import rates
 from asrkd.score.prepare import SCORED, TOP, TRAIN_UTTERANCES
+from asrkd.score.second_pass import second_pass
 from asrkd.score.wer import WordErrors, score_texts, write_word_errors
 from asrkd.systems import System, limited_name
 from asrkd.train.forward import log_posteriors
@@ -91,10 +92,13 @@ def hypotheses_path(exp: Path, system: System, split: str) -> Path:
 def count_system(exp: Path, config: Config, system: System, step: Step) -> None:
     """Fill the folder of a step that has begun, and finish the step."""
     step.started = time.monotonic()  # the wait for a core is no work
-    words = {}
+    words, passes = {}, {}
     for split in SCORED:
         cuts, hypotheses = exp / "data" / f"{split}.jsonl.gz", hypotheses_path(exp, system, split)
         words[split], confused = _score_words(cuts, hypotheses)
+        references = {cut.id: cut.supervisions[0].text for cut in read_cuts(cuts)}
+        both = second_pass(references, hypotheses.parent, words[split].wer)
+        passes[split] = None if both is None else asdict(both)
         write_word_errors(step.folder / words_name(split), words[split])
         write_jsonl(step.folder / f"speakers-{split}.jsonl", map(asdict, speaker_errors(words[split])))
         write_jsonl(step.folder / f"confusions-{split}.jsonl", map(asdict, confused))
@@ -115,9 +119,10 @@ def count_system(exp: Path, config: Config, system: System, step: Step) -> None:
             rates_of[split] = asdict(rates(phones, words[split], seconds))
     write_json(step.folder / "frames.json", frames)
     write_json(step.folder / "rates.json", rates_of)
+    write_json(step.folder / "passes.json", passes)
     kinds = ("words-{}.jsonl", "speakers-{}.jsonl", "confusions-{}.jsonl", "phones-{}.npy")
     by_split = [kind.format(split) for split in SCORED for kind in kinds]
-    step.finish(["frames.json", "rates.json", *by_split])
+    step.finish(["frames.json", "rates.json", "passes.json", *by_split])
 
 
 def _train_utterances(store: FrameStore, system: System, config: Config) -> list[str]:

@@ -15,7 +15,8 @@ from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.graph import build_graph
 from asrkd.decode.interpreter import run_under_k2, run_with
 from asrkd.decode.prepare import decode_systems
-from asrkd.decode.split import decode_split, load_models, read_scales
+from asrkd.decode.scales import read_scales
+from asrkd.decode.split import decode_split, load_models
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import FrameStore, write_store
@@ -152,7 +153,7 @@ def decoded(exp: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
         searched.append((loglikes, np.load(loglikes)))
         run_with(decoder, what, job)
 
-    monkeypatch.setattr("asrkd.decode.split.run_with", run)
+    monkeypatch.setattr("asrkd.decode.blocks.run_with", run)
     models = load_models(exp, next(s for s in systems(config) if s.name == "member-01"), config)
     scales = read_scales(exp / "decode" / "member-01" / "dev")
     decode_split(exp, config, models, exp / "features" / "test", folder, scales=scales, what="test")
@@ -170,7 +171,7 @@ def test_loglikes_are_posterior_over_prior(exp: Path, tmp_path: Path, monkeypatc
 def test_blocks_bound_the_disk_and_change_no_result(exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, whole),) = decoded(exp, tmp_path / "whole", monkeypatch)
     bound = 40 * 12 * 4  # 40 frames of 12 pdfs: the utterances of 30 and 2 frames together, that of 50 alone
-    monkeypatch.setattr("asrkd.decode.split.BLOCK_BYTES", bound)
+    monkeypatch.setattr("asrkd.decode.blocks.BLOCK_BYTES", bound)
     blocks = decoded(exp, tmp_path / "blocks", monkeypatch)
     assert [len(loglikes) for _, loglikes in blocks] == [32, 50]
     np.testing.assert_array_equal(np.concatenate([loglikes for _, loglikes in blocks]), whole)

@@ -145,7 +145,11 @@ def make_experiment(exp: Path, config: Config) -> Path:
     for system in systems(config):
         scores[f"{system.name}.json"] = score(system)
         decoded = {
-            "test/scales.json": {"acoustic_scale": 0.12, "lm_scale": 0.9, "insertion_penalty": -0.5},
+            "test/scales.json": {
+                "acoustic_scale": 0.12,
+                "first": {"lm_scale": 1.1, "insertion_penalty": 0.0, "second_weight": 0.0},
+                "second": {"lm_scale": 0.9, "insertion_penalty": -0.5, "second_weight": 0.75},
+            },
             "test/report.json": {
                 "audio_seconds": 1500.0,
                 "posteriors_seconds": 3.0,
@@ -158,6 +162,7 @@ def make_experiment(exp: Path, config: Config) -> Path:
         rates = Rates(0.2, 0.19, 100.0 if system.name == "hard-3" else 170.0, 160.0)
         counts = {
             "rates.json": {"test": asdict(rates)},
+            "passes.json": {split: {"first": 0.42, "second": 0.4, "oracle": 0.21} for split in ("dev", "test")},
             "speakers-test.jsonl": [asdict(row) for row in SPEAKERS],
             "confusions-test.jsonl": [asdict(row) for row in CONFUSIONS],
         }

@@ -113,7 +113,8 @@ def test_markdown_and_json_say_the_same(exp: Path, config: Config) -> None:
     assert [round(row["accuracy"]["percent"]) for row in results["shares"]] == [50, 80, 55, 75]
     assert results["seconds"]["4 members"] == {"work": 180.0, "clock": 150.0}
     assert results["stages"]["lang"]["perplexity"] == 251.5
-    assert results["decoding"]["ensemble"]["lm_scale"] == 0.9
+    assert results["decoding"]["ensemble"]["second"]["lm_scale"] == 0.9
+    assert "| 0.75 | 42.0 | 40.0 | 21.0 | 42.0 | 40.0 | 21.0 |" in (exp / "report" / "RESULTS.md").read_text()
     assert results["config"]["ensemble"]["members"] == 3
     assert results["systems"]["student-T2"]["test"]["interval_by_speaker"] == pytest.approx([41.5, 47.5])
     assert results["comparisons"][0]["p"] == 0.3953
