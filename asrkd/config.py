@@ -50,6 +50,7 @@ class LangConfig:
     lexicon: str = ""  # "WORD PH1 PH2 ..." a line; empty is cmudict without stress marks
     lm: str = ""  # an ARPA file of one's own; empty estimates one
     lm_text: str = ""  # one sentence a line, plain or .gz; empty takes the training transcripts
+    more_lm_texts: list[str] = field(default_factory=list)  # a model of each is mixed with lm_text's, to suit dev best
     vocabulary: str = ""  # a word a line; empty takes the most frequent words of the text that the lexicon knows
     vocabulary_size: int = 20000
     lm_order: int = 3
@@ -92,16 +93,6 @@ class TrainConfig:
     weight_decay: float = 0.0
     epochs: int = 8
     speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
-    optimizer: str = "sgd"  # tried: sgd or adamw
-    clip: float = 0.0  # tried: largest norm of a step's gradient; 0 is none
-    label_smoothing: float = 0.0  # tried
-    average: float = 0.0  # tried: a running mean of the weights with this decay is what is evaluated and kept
-    noise: float = 0.0  # tried: standard deviation of Gaussian noise on the inputs
-    time_mask: int = 0  # tried: frames of the window, at most, that a frame has masked
-    mel_mask: int = 0  # tried: bins, at most, that a frame has masked
-    dropout_schedule: bool = (
-        False  # tried: from 0 at a fifth of the training to twice model.dropout at half and 0 at its end
-    )
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
@@ -303,6 +294,8 @@ def validate(config: Config) -> None:
         expect(len(prune) <= order or not order, f"lang.{name}_prune", prune, f"at most {name}_order counts")
         rising = prune == sorted(prune) and min(prune, default=0) >= 0
         expect(rising, f"lang.{name}_prune", prune, "counts of 0 or more, each at least the one before it")
+    more = c.lang.more_lm_texts
+    expect(not (more and c.lang.lm), "lang.more_lm_texts", more, "none beside lang.lm, which no text is mixed with")
     order = c.lang.rescore_order
     expect(order == 0 or 2 <= order <= 6, "lang.rescore_order", order, "0 (no second model) or 2 to 6")
     own = "lang.lm" if c.lang.lm else "lang.rescore_lm" if c.lang.rescore_lm else ""

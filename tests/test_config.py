@@ -134,6 +134,8 @@ def test_a_second_model_is_estimated_or_given(own: str) -> None:
     with pytest.raises(UserError, match=rf"lang.rescore_order=4 \(expected 0 beside {own};"):
         load_config(overrides=["lang.rescore_order=4", f"{own}=lm.arpa"])
     load_config(overrides=["lang.lm=lm.arpa", "lang.rescore_lm=large.arpa"])
+    with pytest.raises(UserError, match="lang.more_lm_texts=.*none beside lang.lm"):
+        load_config(overrides=["lang.lm=lm.arpa", "lang.more_lm_texts=[a.txt]"])
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:

@@ -1,7 +1,8 @@
 """The models of stage 2: the one that the graph is built from, and a larger one for the second pass."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from asrkd.config import LangConfig
 from asrkd.errors import UserError
 from asrkd.lang.coverage import percent
+from asrkd.lang.interpolate import em_weights, word_log_probs, write_mixture
 from asrkd.lang.lexicon import UNKNOWN, Lexicon
 from asrkd.lang.lm import arpa_words, check_arpa, copy_arpa, estimate_lm, write_binary
 from asrkd.lang.scoring import load_lm, perplexity
@@ -40,44 +42,91 @@ class Text:
         return Counter(word for sentence in lines for word in sentence.split())
 
 
-def lm_text(lang: LangConfig, transcripts: list[str]) -> Text:
-    if lang.lm_text:
-        return Text(lang.lm_text, lambda: sentences(Path(lang.lm_text)))
-    return Text("the training transcripts", lambda: transcripts)
+def lm_texts(lang: LangConfig, transcripts: list[str]) -> list[Text]:
+    """Of each a model is estimated; of several, their interpolation."""
+    more = [_text_file(path) for path in lang.more_lm_texts]
+    return [_text_file(lang.lm_text) if lang.lm_text else Text("the training transcripts", lambda: transcripts), *more]
+
+
+def _text_file(path: str) -> Text:
+    return Text(path, lambda: sentences(Path(path)))
 
 
 def estimated_model(
-    lang: LangConfig, lexicon: Lexicon, text: Text, spoken: Mapping[str, list[str]], arpa: Path
+    lang: LangConfig, lexicon: Lexicon, texts: Sequence[Text], spoken: Mapping[str, list[str]], arpa: Path
 ) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """The vocabulary, and the reports on it and on the model; `spoken`: the transcripts of dev and test."""
+    source = _sources(texts)
     if lang.vocabulary:
         asked = read_vocabulary(Path(lang.vocabulary))
         vocabulary = [word for word in asked if word in lexicon and word != UNKNOWN]
     else:
         asked = []
-        vocabulary = most_frequent(text.counts, lexicon, lang.vocabulary_size)
-    expect_words(vocabulary, lang.vocabulary or text.source, lang)
-    expect_spoken(vocabulary, lang.vocabulary or text.source, lang, spoken)
+        vocabulary = most_frequent(total_counts(texts), lexicon, lang.vocabulary_size)
+    expect_words(vocabulary, lang.vocabulary or source, lang)
+    expect_spoken(vocabulary, lang.vocabulary or source, lang, spoken)
     left_out = sorted(set(asked) - set(vocabulary))
-    model = estimate(text, vocabulary, arpa, order=lang.lm_order, prune=lang.lm_prune)
+    model = estimate(texts, vocabulary, spoken["dev"], arpa, order=lang.lm_order, prune=lang.lm_prune)
     return vocabulary, vocabulary_report(vocabulary, left_out), model
 
 
-def estimate(text: Text, vocabulary: list[str], arpa: Path, *, order: int, prune: list[int]) -> dict[str, Any]:
-    """Writes `arpa`; returns the report on it."""
+def total_counts(texts: Sequence[Text]) -> Counter[str]:
+    return sum((text.counts for text in texts), Counter())
+
+
+def estimate(
+    texts: Sequence[Text], vocabulary: list[str], dev: list[str], arpa: Path, *, order: int, prune: list[int]
+) -> dict[str, Any]:
+    """Writes `arpa`, of several texts the interpolation that suits `dev` best; returns the report on it."""
+    if len(texts) == 1:
+        return _estimate(texts[0], vocabulary, arpa, order=order, prune=prune, add_unseen=True)
+    components = [arpa.with_name(f"component-{number}.tmp") for number in range(len(texts))]
+    reports = [
+        _estimate(text, vocabulary, component, order=order, prune=prune, add_unseen=False)
+        for text, component in zip(texts, components, strict=True)
+    ]
+    log_probs = word_log_probs(components, vocabulary, dev)
+    mixture = em_weights(log_probs)
+    write_mixture(components, mixture.weights, vocabulary, arpa)
+    for component, report, weight, column in zip(components, reports, mixture.weights, log_probs.T, strict=True):
+        component.unlink()
+        report["weight"] = round(weight, 4)
+        report["perplexity_dev"] = round(math.exp(-column.mean()), 2)  # unknown words left out
+    return {
+        "source": f"lmplz, interpolated from {_sources(texts)}",
+        "em_steps": len(mixture.log_likelihoods) - 1,
+        "components": reports,
+        "ngrams": check_arpa(arpa),
+    }
+
+
+def _estimate(
+    text: Text, vocabulary: list[str], arpa: Path, *, order: int, prune: list[int], add_unseen: bool
+) -> dict[str, Any]:
     unseen = [word for word in vocabulary if word not in text.counts]
-    if unseen:
-        print(f"{len(unseen)} words of the vocabulary are not in {text.source}: each is added once, alone", flush=True)
-    fallback = estimate_lm(text.sentences(), vocabulary, arpa, order=order, prune=prune, unseen=unseen)
+    if len(unseen) == len(vocabulary):
+        raise UserError(
+            f"{text.source}: expected words of the vocabulary, in its spelling and case, found none of "
+            f"{len(vocabulary):,} ({', '.join(unseen[:3])}; --lm-text, lang.more_lm_texts or lang.vocabulary)"
+        )
+    # In a mixture the other texts have seen them, and one-word sentences by the thousand would bend a small text.
+    added = unseen if add_unseen else []
+    if added:
+        print(f"{len(added)} words of the vocabulary are not in {text.source}: each is added once, alone", flush=True)
+    fallback = estimate_lm(text.sentences(), vocabulary, arpa, order=order, prune=prune, unseen=added)
     total = text.counts.total()
     return {
         "source": f"lmplz, from {text.source}",
         "text_words": total,
         "text_words_outside_percent": percent(total - sum(text.counts[w] for w in vocabulary), total),
-        "unseen_words_added": len(unseen),
+        "unseen_words_added": len(added),
         "discount_fallback": fallback,
         "ngrams": check_arpa(arpa),
     }
+
+
+def _sources(texts: Sequence[Text]) -> str:
+    return ", ".join(text.source for text in texts)
 
 
 def given_model(
@@ -96,9 +145,9 @@ def given_model(
 
 
 def second_model(
-    lang: LangConfig, text: Text, vocabulary: list[str], spoken: Mapping[str, list[str]], folder: Path
+    lang: LangConfig, texts: Sequence[Text], vocabulary: list[str], spoken: Mapping[str, list[str]], folder: Path
 ) -> dict[str, Any]:
-    """Writes rescore.bin: the user's, else of a higher order than the graph's, over the same text and vocabulary.
+    """Writes rescore.bin: the user's, else of a higher order than the graph's, over the same texts and vocabulary.
 
     Returns the report on it. Raises UserError when the user's has no word of the vocabulary.
     """
@@ -108,7 +157,7 @@ def second_model(
         write_binary(own, binary)
     else:
         arpa = folder / "rescore.arpa.tmp"
-        report = estimate(text, vocabulary, arpa, order=lang.rescore_order, prune=lang.rescore_prune)
+        report = estimate(texts, vocabulary, spoken["dev"], arpa, order=lang.rescore_order, prune=lang.rescore_prune)
         write_binary(arpa, binary)
         arpa.unlink()
     model = load_lm(binary)

