@@ -29,7 +29,7 @@ from asrkd.train.checkpoint import CHECKPOINT, State, load_checkpoint, save_chec
 from asrkd.train.data import FrameData
 from asrkd.train.device import autocast
 from asrkd.train.order import permuted, positions_of_steps, seed_of, steps_of_epoch
-from asrkd.train.perturb import mel_warp, perturbed, reach, window_warp
+from asrkd.train.perturb import perturbed, reach, speed_warps
 
 CURVES = "curves.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -82,24 +82,15 @@ def train_model(
     model = AcousticModel(train.num_mel, num_pdfs, model_config)
     model.initialise(seed)
     model.to(device)
-    if config.optimizer == "adamw":
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-    else:
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-    speeds = config.speeds
-    before, after = model_config.left, model_config.right
-    wide = replace(train, left=reach(before, speeds), right=reach(after, speeds))
-    warps = [(window_warp(s, speeds, before, after).to(device), mel_warp(s, features).to(device)) for s in speeds]
-    averaged = [p.detach().clone() for p in model.parameters()] if config.average else []
-    dropout = model_config.dropout
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    warps = speed_warps(config.speeds, model_config, features, device)
+    wide = replace(train, left=reach(train.left, config.speeds), right=reach(train.right, config.speeds))
     state = load_checkpoint(folder / CHECKPOINT, model, optimizer) or State()
     net: nn.Module = DistributedDataParallel(model) if world() > 1 else model
     if compiled:
@@ -118,24 +109,14 @@ def train_model(
             block = range(state.step, min(state.step + STEPS_BETWEEN_CHECKS, steps))
             positions = positions_of_steps(train, config, seed, state.epoch, block)  # (steps, B)
             done = []
-            for step, batch in zip(block, _batches(wide, targets, positions, len(speeds), device), strict=True):
-                if model_config.dropout > 0 or config.noise or config.time_mask or config.mel_mask:
+            for step, batch in zip(block, _batches(wide, targets, positions, len(warps), device), strict=True):
+                if model_config.dropout > 0:
                     # Its noise follows from seed, epoch and step, so that a resumed run repeats it.
                     torch.manual_seed(seed_of(seed, state.epoch, step, rank()))
                 lr = learning_rate((state.epoch * steps + step) / (config.epochs * steps), config)
                 optimizer.param_groups[0]["lr"] = lr
-                part = (state.epoch * steps + step) / (config.epochs * steps)
-                if config.dropout_schedule:
-                    rising, falling = (part - 0.2) / 0.3, (1 - part) / 0.5
-                    model.config = replace(model_config, dropout=max(0.0, 2 * dropout * min(rising, falling)))
-                inputs = batch.inputs.float()
-                if speeds != [1.0]:
-                    inputs = perturbed(inputs, warps, batch.counts)
-                inputs = masked(inputs, config, train.num_mel)
-                batch = batch._replace(inputs=inputs)
-                done.append(train_step(net, loss, optimizer, batch, config, world() / batch_size))
-                if averaged:
-                    torch._foreach_lerp_(averaged, list(model.parameters()), 1 - config.average)
+                batch = batch._replace(inputs=perturbed(batch.inputs.float(), warps, batch.counts))
+                done.append(train_step(net, loss, optimizer, batch, config.precision, world() / batch_size))
             state.step = block.stop
             losses = ranks.summed(torch.stack(done)).tolist()
             _check(losses, EXPLODED * guess, state, positions, train, folder)
@@ -149,10 +130,6 @@ def train_model(
                 left = duration((steps - state.step) * state.seconds / state.step)
                 print(f"{name} epoch {state.epoch + 1}: {state.step}/{steps} batches, {left} left", flush=True)
 
-        unaveraged = [p.detach().clone() for p in model.parameters()]
-        if averaged:
-            for parameter, mean in zip(model.parameters(), averaged, strict=True):
-                parameter.data.copy_(mean)
         dev_accuracy, dev_entropy = evaluate(model, dev, config.precision)
         frames = steps * batch_size
         soft, hard, _, right = state.sums
@@ -179,9 +156,6 @@ def train_model(
             result = {key: curve[key] for key in ("epoch", "dev_accuracy", "dev_cross_entropy")}
             if first:
                 save_model(folder, model, {**card, **training, "train": asdict(config), **result})
-        if averaged:
-            for parameter, value in zip(model.parameters(), unaveraged, strict=True):
-                parameter.data.copy_(value)
         state.epoch += 1
         state.step, state.seconds, state.sums = 0, 0.0, [0.0] * 4
         if first:
@@ -214,7 +188,7 @@ def train_step(
     loss: DistillationLoss,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
-    config: TrainConfig,
+    precision: str,
     scale: float,
 ) -> Tensor:
     """One update of the weights. Returns (4,) sums over the frames: soft, hard and total loss, frames right.
@@ -222,39 +196,15 @@ def train_step(
     scale: what the sum of the frames' losses is divided by, as a factor: one over the frames of all processes, times
     their number, since DistributedDataParallel takes the mean of their gradients.
     """
-    with autocast(batch.inputs.device, config.precision):
+    with autocast(batch.inputs.device, precision):
         logits = net(batch.inputs)  # (B, C)
     terms = loss.terms(logits, batch.targets, batch.labels)
-    total = terms.total
-    if config.label_smoothing:
-        total = F.cross_entropy(logits.float(), batch.labels, label_smoothing=config.label_smoothing)
     frames = len(batch.labels)
     optimizer.zero_grad()
-    (total * (frames * scale)).backward()
-    if config.clip:
-        nn.utils.clip_grad_norm_(net.parameters(), config.clip)
+    (terms.total * (frames * scale)).backward()
     optimizer.step()
     right = (logits.detach().argmax(1) == batch.labels).sum()
     return torch.stack([terms.soft * frames, terms.hard * frames, terms.total * frames, right]).detach()
-
-
-def masked(inputs: Tensor, config: TrainConfig, num_mel: int) -> Tensor:
-    """SpecAugment's masks (Park et al. 2019) on each window, and noise."""
-    if config.noise:
-        inputs = inputs + config.noise * torch.randn_like(inputs)
-    if not config.time_mask and not config.mel_mask:
-        return inputs
-    grid = inputs.view(len(inputs), -1, num_mel)  # (B, W, mel)
-    keep = torch.ones_like(grid)
-    for axis, most in ((1, config.time_mask), (2, config.mel_mask)):
-        if most:
-            size = grid.shape[axis]
-            width = torch.randint(0, most + 1, (len(grid), 1))
-            begin = (torch.rand(len(grid), 1) * (size - width + 1)).long()
-            index = torch.arange(size)
-            visible = ~((index >= begin) & (index < begin + width))  # (B, size)
-            keep = keep * visible.unsqueeze(3 - axis)
-    return (grid * keep).flatten(1)
 
 
 def _batches(

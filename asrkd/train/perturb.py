@@ -12,13 +12,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from asrkd.config import FeatureConfig
+from asrkd.config import FeatureConfig, ModelConfig
 from asrkd.features.fbank import hertz, mel
 
 
 def reach(frames: int, speeds: Sequence[float]) -> int:
     """How many stored frames lie under so many frames at the fastest speed."""
     return math.ceil(frames * max(1.0, *speeds))
+
+
+def speed_warps(
+    speeds: Sequence[float], model: ModelConfig, features: FeatureConfig, device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """For each speed what `perturbed` makes the model's windows with. Empty where the only speed is 1."""
+    if list(speeds) == [1.0]:
+        return []
+    windows = [window_warp(speed, speeds, model.left, model.right).to(device) for speed in speeds]
+    return [(window, mel_warp(speed, features).to(device)) for speed, window in zip(speeds, windows, strict=True)]
 
 
 def window_warp(speed: float, speeds: Sequence[float], left: int, right: int) -> Tensor:
@@ -45,7 +55,9 @@ def interpolation(places: Tensor, count: int) -> Tensor:
 
 def perturbed(inputs: Tensor, warps: Sequence[tuple[Tensor, Tensor]], counts: Sequence[int]) -> Tensor:
     """inputs: (B, wide * mel), of which the first counts[0] frames go through warps[0], a window's and a mel warp, and
-    so on. Returns (B, window * mel)."""
+    so on. Returns (B, window * mel). Without warps the inputs stay as they are."""
+    if not warps:
+        return inputs
     parts = inputs.view(len(inputs), warps[0][0].shape[1], -1).split(list(counts))  # (b, wide, mel)
     warped = [window @ (part @ bins) for part, (window, bins) in zip(parts, warps, strict=True)]  # (b, window, mel)
     return torch.cat(warped).flatten(1)

@@ -16,6 +16,7 @@ MEL, PDFS = 6, 5
 def config() -> Config:
     config = Config()
     config.model.hidden_layers, config.model.hidden_size, config.model.left, config.model.right = 1, 32, 2, 1
+    config.features.num_mel_bins, config.train.speeds = MEL, [0.9, 1.0, 1.1]
     config.train.batch_size, config.train.epoch_frames, config.train.epochs = 32, 1500, 4
     config.train.precision = "float32"
     config.ensemble.members = 2
