@@ -47,7 +47,7 @@ class FeatureConfig:
 class LangConfig:
     """Stage 2: the lexicon and the word language model."""
 
-    lexicon: str = ""  # "WORD PH1 PH2 ..." a line; empty is cmudict without stress marks
+    lexicon: str = ""  # "WORD PH1 PH2 ..." a line; empty is cmudict without stress marks, graphemic letters
     lm: str = ""  # an ARPA file of one's own; empty estimates one
     lm_text: str = ""  # one sentence a line, plain or .gz; empty takes the training transcripts
     more_lm_texts: list[str] = field(default_factory=list)  # a model of each is mixed with lm_text's, to suit dev best

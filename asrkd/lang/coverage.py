@@ -1,7 +1,7 @@
 """How many words of the transcripts the lexicon has."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ def show_coverage(exp: Path, config: Config) -> None:
     Raises UserError when stage 0 is missing or the lexicon is not one.
     """
     identity(exp / "data", "stage 0")
-    lexicon = source_lexicon(config.lang)
-    for split in SPLITS:
-        row = coverage(transcripts(exp / "data" / f"{split}.jsonl.gz"), lexicon)
+    texts = {split: transcripts(exp / "data" / f"{split}.jsonl.gz") for split in SPLITS}
+    words = {split: set(words_of(text)) for split, text in texts.items()}
+    lexicon = source_lexicon(config.lang, set().union(*words.values()), words["train"])
+    for split, text in texts.items():
+        row = coverage(text, lexicon)
         some = ", ".join(row["out_of_lexicon_words"])
         print(
             f"{split}: {row['out_of_lexicon']:,} of {row['words']:,} words ({row['out_of_lexicon_percent']} %) are not "
@@ -33,7 +35,7 @@ def show_coverage(exp: Path, config: Config) -> None:
 
 def coverage(text: Iterable[str], lexicon: Lexicon) -> dict[str, Any]:
     """For the report: how often, how many and which words of the sentences the lexicon does not have."""
-    counts = Counter(word for sentence in text for word in sentence.split())
+    counts = Counter(words_of(text))
     outside = Counter({word: count for word, count in counts.items() if word not in lexicon})
     return {
         "words": counts.total(),
@@ -47,6 +49,11 @@ def coverage(text: Iterable[str], lexicon: Lexicon) -> dict[str, Any]:
 def transcripts(cuts: Path) -> list[str]:
     """The sentences of a cut set, with one space between words."""
     return [" ".join(cut.supervisions[0].text.split()) for cut in read_cuts(cuts)]
+
+
+def words_of(text: Iterable[str]) -> Iterator[str]:
+    for sentence in text:
+        yield from sentence.split()
 
 
 def percent(part: int, whole: int) -> float:

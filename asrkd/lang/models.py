@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from asrkd.config import LangConfig
 from asrkd.errors import UserError
-from asrkd.lang.coverage import percent
+from asrkd.lang.coverage import percent, words_of
 from asrkd.lang.interpolate import em_weights, word_log_probs, write_mixture
 from asrkd.lang.lexicon import UNKNOWN, Lexicon
 from asrkd.lang.lm import arpa_words, check_arpa, copy_arpa, estimate_lm, write_binary
@@ -39,7 +39,7 @@ class Text:
     def counts(self) -> Counter[str]:
         """Of its words."""
         lines = track(self.sentences(), what="words of the LM text", unit="sentences")
-        return Counter(word for sentence in lines for word in sentence.split())
+        return Counter(words_of(lines))
 
 
 def lm_texts(lang: LangConfig, transcripts: list[str]) -> list[Text]:
@@ -68,6 +68,19 @@ def estimated_model(
     left_out = sorted(set(asked) - set(vocabulary))
     model = estimate(texts, vocabulary, spoken["dev"], arpa, order=lang.lm_order, prune=lang.lm_prune)
     return vocabulary, vocabulary_report(vocabulary, left_out), model
+
+
+def all_words(lang: LangConfig, texts: Sequence[Text], spoken: Mapping[str, list[str]]) -> Iterator[str]:
+    """Each word, once, that a pronunciation can be of use for: the transcripts', the models' and the vocabulary's."""
+    words = {word for text in spoken.values() for word in words_of(text)}
+    if lang.lm:
+        check_arpa(Path(lang.lm))
+        words.update(arpa_words(Path(lang.lm)))
+    else:
+        words.update(*(text.counts for text in texts))
+    if lang.vocabulary:
+        words.update(read_vocabulary(Path(lang.vocabulary)))
+    yield from sorted(words)  # when the first is asked for: a dictionary needs none of this work
 
 
 def total_counts(texts: Sequence[Text]) -> Counter[str]:
@@ -104,7 +117,7 @@ def _estimate(
     text: Text, vocabulary: list[str], arpa: Path, *, order: int, prune: list[int], add_unseen: bool
 ) -> dict[str, Any]:
     unseen = [word for word in vocabulary if word not in text.counts]
-    if len(unseen) == len(vocabulary):
+    if len(unseen) == len(vocabulary) and not add_unseen:
         raise UserError(
             f"{text.source}: expected words of the vocabulary, in its spelling and case, found none of "
             f"{len(vocabulary):,} ({', '.join(unseen[:3])}; --lm-text, lang.more_lm_texts or lang.vocabulary)"

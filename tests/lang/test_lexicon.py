@@ -70,7 +70,12 @@ def test_variants_blank_lines_tabs_and_gzip(tmp_path: Path) -> None:
         UNKNOWN: [(NOISE,)],
         "A": [("AH",)],
     }
-    assert read_lexicon(plain) == read_lexicon(packed) == source_lexicon(LangConfig(lexicon=str(plain))) == expected
+    assert (
+        read_lexicon(plain)
+        == read_lexicon(packed)
+        == source_lexicon(LangConfig(lexicon=str(plain)), [], [])
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
