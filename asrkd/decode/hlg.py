@@ -26,8 +26,8 @@ def compose(h: Transducer, lexicon: Lexicon, grammar: Any, clock: Clock) -> Grap
     def note(step: str, graph: k2.Fsa) -> None:
         clock.note(step, sizes(graph.shape[0], graph.num_arcs))
 
-    l_fst = k2.arc_sort(_fsa(lexicon.transducer, lexicon.transducer.output))
-    g_fsa = k2.arc_sort(_fsa(grammar))
+    l_fst = k2.arc_sort(fsa_of(lexicon.transducer, lexicon.transducer.output))
+    g_fsa = k2.arc_sort(fsa_of(grammar))
     graph = k2.connect(k2.compose(l_fst, g_fsa))
     note("L o G", graph)
     # Scores pushed towards the start are LM look-ahead; without it the same WER needs several times the active states.
@@ -40,13 +40,13 @@ def compose(h: Transducer, lexicon: Lexicon, grammar: Any, clock: Clock) -> Grap
     graph.aux_labels = graph.aux_labels.remove_values_eq(0)
     graph = k2.arc_sort(graph)
     note("remove epsilons", graph)
-    graph = k2.arc_sort(k2.connect(k2.compose(_fsa(h, h.output), graph)))
+    graph = k2.arc_sort(k2.connect(k2.compose(fsa_of(h, h.output), graph)))
     note("H o LG", graph)
     words = graph.aux_labels.remove_values_leq(0)
     return GraphArrays(graph.arcs.values().numpy(), words.values.numpy(), words.shape.row_splits(1).numpy())
 
 
-def _fsa(arcs: Any, output: np.ndarray | None = None) -> k2.Fsa:
+def fsa_of(arcs: Any, output: np.ndarray | None = None) -> k2.Fsa:
     columns = [torch.from_numpy(np.ascontiguousarray(column, dtype=np.int32)) for column in arcs[:3]]
     scores = torch.from_numpy(np.ascontiguousarray(arcs.score, dtype=np.float32))
     # k2 wants the arcs sorted by the state they leave.
