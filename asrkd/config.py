@@ -4,6 +4,7 @@ The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An exp
 was chosen, so that a later call of any stage needs no option again.
 """
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from asrkd.errors import UserError
 from asrkd.experiment import write_text
 
+LM_UNIT = re.compile(r"word|(bpe|unigram):[1-9][0-9]{1,5}", re.ASCII)
 KEYS = "the keys and defaults are in asrkd/config.py"
 
 
@@ -55,6 +57,7 @@ class LangConfig:
     vocabulary_size: int = 20000
     lm_order: int = 3
     lm_prune: list[int] = field(default_factory=lambda: [0, 0, 1])  # counts up to which n-grams go, an order each
+    lm_unit: str = "word"  # or pieces of words, bpe:1000 or unigram:1000, which need lang.lexicon=graphemic
     rescore_lm: str = ""  # an ARPA file of one's own for the second pass
     rescore_order: int = 0  # of a second model, from the same text and over the same vocabulary, for it; 0 is none
     rescore_prune: list[int] = field(default_factory=list)
@@ -296,6 +299,13 @@ def validate(config: Config) -> None:
         expect(rising, f"lang.{name}_prune", prune, "counts of 0 or more, each at least the one before it")
     more = c.lang.more_lm_texts
     expect(not (more and c.lang.lm), "lang.more_lm_texts", more, "none beside lang.lm, which no text is mixed with")
+    unit = c.lang.lm_unit
+    expect(bool(LM_UNIT.fullmatch(unit)), "lang.lm_unit", unit, "word, or bpe:N or unigram:N of N pieces, 10 or more")
+    if unit != "word":
+        graphemic = "word, unless lang.lexicon=graphemic says how pieces sound"
+        expect(c.lang.lexicon == "graphemic", "lang.lm_unit", unit, graphemic)
+        expect(not c.lang.lm, "lang.lm_unit", unit, "word beside lang.lm, whose words are known")
+        expect(not c.lang.vocabulary, "lang.lm_unit", unit, "word beside lang.vocabulary: pieces make any word")
     order = c.lang.rescore_order
     expect(order == 0 or 2 <= order <= 6, "lang.rescore_order", order, "0 (no second model) or 2 to 6")
     own = "lang.lm" if c.lang.lm else "lang.rescore_lm" if c.lang.rescore_lm else ""

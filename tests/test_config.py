@@ -94,6 +94,8 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("lang.vocabulary_size=0", "at least 1"),
         ("lang.lm_prune=[1,0]", "each at least the one before it"),
         ("lang.lm_prune=[-1]", "counts of 0 or more"),
+        ("lang.lm_unit=bpe", "lang.lm_unit=bpe .expected word, or bpe:N"),
+        ("lang.lm_unit=bpe:100", "expected word, unless lang.lexicon=graphemic says how pieces sound"),
         ("lang.rescore_order=1", "0 .no second model. or 2 to 6"),
         ("lang.rescore_prune=[1,0]", "each at least the one before it"),
         ("align.monophone_gaussians=0", "at least 1"),
@@ -136,6 +138,14 @@ def test_a_second_model_is_estimated_or_given(own: str) -> None:
     load_config(overrides=["lang.lm=lm.arpa", "lang.rescore_lm=large.arpa"])
     with pytest.raises(UserError, match="lang.more_lm_texts=.*none beside lang.lm"):
         load_config(overrides=["lang.lm=lm.arpa", "lang.more_lm_texts=[a.txt]"])
+
+
+def test_pieces_of_words_stand_alone() -> None:
+    pieces = ["lang.lexicon=graphemic", "lang.lm_unit=unigram:500"]
+    load_config(overrides=pieces)
+    for other in ("lang.lm", "lang.vocabulary"):
+        with pytest.raises(UserError, match=rf"lang.lm_unit=unigram:500 \(expected word beside {other}"):
+            load_config(overrides=[*pieces, f"{other}=file"])
 
 
 def test_all_values_out_of_range_are_named_at_once() -> None:

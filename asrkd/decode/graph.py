@@ -20,7 +20,7 @@ def build_graph(exp: Path, config: Config, force: bool = False) -> None:
         "pdfs": exp / "align" / "pdfs.npy",
         "phones": exp / "lang" / "phones.txt",
         "vocabulary": exp / "lang" / "vocabulary.txt",
-        "lexicon": exp / "lang" / "lexicon.txt",
+        "lexicon": next(path for name in ("pieces.txt", "lexicon.txt") if (path := exp / "lang" / name).is_file()),
         "lm": exp / "lang" / "lm.arpa",
         "graph": step.folder,
     }

@@ -3,6 +3,8 @@
 The layout is Kaldi's (utils/lang/make_lexicon_fst.py): after every word either nothing or SIL, at even odds. Symbols
 #1, #2 ... end pronunciations that are the beginning of others or stand for several words, so that L o G can be
 determinised; #0 lets the backoff arcs of G pass.
+
+Where the words are pieces of words, a pause comes before a piece that begins a word, or at the end.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 from asrkd.decode.arpa import FINAL
 from asrkd.decode.topology import Transducer
 from asrkd.errors import UserError
+from asrkd.lang.pieces import BEGINS
 
 SILENCE_PROBABILITY = 0.5
 
@@ -48,6 +51,8 @@ def lexicon_transducer(
     backoff = len(words) + 1
 
     start, loop, before_silence, closing = 0, 1, 2, 3
+    begin = {id_ for word, id_ in words.items() if word.startswith(BEGINS)}
+    inside = closing + 1 if begin else loop  # between the pieces of a word
     without, with_ = math.log(1 - SILENCE_PROBABILITY), math.log(SILENCE_PROBABILITY)
     arcs: list[tuple[int, int, int, int, float]] = [
         (start, loop, 0, 0, without),
@@ -56,15 +61,19 @@ def lexicon_transducer(
         (closing, loop, after_silence, 0, 0.0),
         (loop, loop, backoff_phone, backoff, 0.0),
     ]
-    state = closing + 1
+    if begin:
+        arcs.append((inside, inside, backoff_phone, backoff, 0.0))
+    state = max(closing, inside) + 1
     for mark, (word, labels) in zip(marks, pronunciations):  # noqa: B905  (Python 3.8 under k2)
-        source, output = loop, word
+        source, output = inside if begin and word not in begin else loop, word
         path = [*labels, backoff_phone + mark] if mark else labels
         for label in path[:-1]:
             arcs.append((source, state, label, output, 0.0))
             source, output, state = state, 0, state + 1
         arcs.append((source, loop, path[-1], output, without))
         arcs.append((source, before_silence, path[-1], output, with_))
+        if begin:  # the word goes on; the odds of a pause count once a word
+            arcs.append((source, inside, path[-1], output, 0.0))
     arcs.append((loop, state, FINAL, FINAL, 0.0))
     src, dst, label_, output_ = (np.array([arc[column] for arc in arcs], dtype=np.int32) for column in range(4))
     score = np.array([arc[4] for arc in arcs], dtype=np.float32)

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from asrkd.lang.pieces import are_pieces, rejoin
+
 VOCABULARY = "vocabulary.txt"
 
 
 def spelling(graph: Path) -> Callable[[Sequence[int]], str]:
-    """The text of word ids, of the graph in a folder."""
+    """The text of word ids, of the graph in a folder; pieces of words are joined."""
     vocabulary = ["", *(graph / VOCABULARY).read_text(encoding="utf-8").split()]
+    if are_pieces(vocabulary):
+        return lambda words: rejoin(vocabulary[word] for word in words)
     return lambda words: " ".join(vocabulary[word] for word in words)
 
 

@@ -15,6 +15,7 @@ from asrkd.lang.interpolate import em_weights, word_log_probs, write_mixture
 from asrkd.lang.lexicon import UNKNOWN, Lexicon
 from asrkd.lang.lm import arpa_words, check_arpa, copy_arpa, estimate_lm, write_binary
 from asrkd.lang.scoring import load_lm, perplexity
+from asrkd.lang.subword import Segment, segmented
 from asrkd.lang.text import sentences
 from asrkd.lang.vocabulary import (
     expect_spoken,
@@ -55,19 +56,32 @@ def _text_file(path: str) -> Text:
 def estimated_model(
     lang: LangConfig, lexicon: Lexicon, texts: Sequence[Text], spoken: Mapping[str, list[str]], arpa: Path
 ) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
-    """The vocabulary, and the reports on it and on the model; `spoken`: the transcripts of dev and test."""
-    source = _sources(texts)
-    if lang.vocabulary:
+    """The vocabulary, and the reports on it and on the model; `spoken`: the transcripts of dev and test.
+
+    Where the model's units are pieces of words, so are those of lexicon, texts and transcripts.
+    """
+    source = sources_of(texts)
+    if lang.lm_unit != "word":
+        asked = vocabulary = sorted(lexicon)
+    elif lang.vocabulary:
         asked = read_vocabulary(Path(lang.vocabulary))
         vocabulary = [word for word in asked if word in lexicon and word != UNKNOWN]
     else:
         asked = []
         vocabulary = most_frequent(total_counts(texts), lexicon, lang.vocabulary_size)
     expect_words(vocabulary, lang.vocabulary or source, lang)
-    expect_spoken(vocabulary, lang.vocabulary or source, lang, spoken)
+    if lang.lm_unit == "word":
+        expect_spoken(vocabulary, _vocabulary_of(vocabulary, lang.vocabulary or source), lang, spoken)
     left_out = sorted(set(asked) - set(vocabulary))
     model = estimate(texts, vocabulary, spoken["dev"], arpa, order=lang.lm_order, prune=lang.lm_prune)
     return vocabulary, vocabulary_report(vocabulary, left_out), model
+
+
+def texts_of_pieces(texts: Sequence[Text], segment: Segment) -> list[Text]:
+    def in_pieces(text: Text) -> Callable[[], Iterable[str]]:
+        return lambda: segmented(text.sentences(), segment)
+
+    return [Text(text.source, in_pieces(text)) for text in texts]
 
 
 def all_words(lang: LangConfig, texts: Sequence[Text], spoken: Mapping[str, list[str]]) -> Iterator[str]:
@@ -106,7 +120,7 @@ def estimate(
         report["weight"] = round(weight, 4)
         report["perplexity_dev"] = round(math.exp(-column.mean()), 2)  # unknown words left out
     return {
-        "source": f"lmplz, interpolated from {_sources(texts)}",
+        "source": f"lmplz, interpolated from {sources_of(texts)}",
         "em_steps": len(mixture.log_likelihoods) - 1,
         "components": reports,
         "ngrams": check_arpa(arpa),
@@ -138,7 +152,11 @@ def _estimate(
     }
 
 
-def _sources(texts: Sequence[Text]) -> str:
+def _vocabulary_of(vocabulary: list[str], source: str) -> str:
+    return f"the vocabulary of {len(vocabulary):,} words from {source}"
+
+
+def sources_of(texts: Sequence[Text]) -> str:
     return ", ".join(text.source for text in texts)
 
 
@@ -152,7 +170,7 @@ def given_model(
     asked = read_vocabulary(Path(lang.vocabulary)) if lang.vocabulary else sorted(modelled)
     vocabulary = [word for word in asked if word in lexicon and word in modelled and word != UNKNOWN]
     expect_words(vocabulary, lang.lm, lang)
-    expect_spoken(vocabulary, lang.vocabulary or lang.lm, lang, spoken)
+    expect_spoken(vocabulary, _vocabulary_of(vocabulary, lang.vocabulary or lang.lm), lang, spoken)
     left_out = sorted(set(asked) - set(vocabulary))
     return vocabulary, vocabulary_report(vocabulary, left_out), {"source": lang.lm, "ngrams": ngrams}
 
@@ -186,7 +204,7 @@ def second_model(
     return report
 
 
-def perplexity_report(model: Path, text: list[str]) -> dict[str, Any]:
+def perplexity_report(model: Path, text: Sequence[str]) -> dict[str, Any]:
     found = perplexity(model, track(text, what="perplexity", unit="sentences"))
     return {
         "out_of_language_model_percent": percent(found.unknown, found.words),

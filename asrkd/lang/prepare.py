@@ -1,27 +1,33 @@
 """Stage 2: EXP/lang with the lexicon, phones, vocabulary and language model, and a report of how they fit the data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, LangConfig, section
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_file, identity, write_json, write_text
+from asrkd.experiment import Step, hash_file, identity, replacing, write_json, write_text
 from asrkd.lang.coverage import coverage, percent, transcripts, words_of
-from asrkd.lang.lexicon import GRAPHEMIC, STRESSED, phone_list, source_lexicon, write_lexicon
+from asrkd.lang.lexicon import GRAPHEMIC, STRESSED, UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
 from asrkd.lang.models import (
     RESCORE,
+    Text,
     all_words,
     estimated_model,
     given_model,
     lm_texts,
     perplexity_report,
     second_model,
+    sources_of,
+    texts_of_pieces,
+    total_counts,
 )
-from asrkd.lang.vocabulary import expect_known
+from asrkd.lang.subword import Segment, read_pieces, segmented, train_pieces
+from asrkd.lang.vocabulary import expect_known, expect_spoken
 
 OUTPUTS = ("lexicon.txt", "phones.txt", "vocabulary.txt", "lm.arpa", "report.json")
+PIECES = ("pieces.txt", "pieces.model")  # where the language model is one of pieces of words
 
 
 def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
@@ -49,21 +55,31 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
         }
     }
     expect_known(coverage(texts["train"], lexicon), lang)
-    arpa = step.folder / "lm.arpa"
+    arpa, outputs = step.folder / "lm.arpa", list(OUTPUTS)
+    units, spoken = lexicon, texts  # the language model's
+    if lang.lm_unit != "word":
+        units, segment = _pieces(lang.lm_unit, lexicon, lm_from, step.folder)
+        made = {word for text in texts.values() for word in words_of(text) if segment(word) != (UNKNOWN,)}
+        expect_spoken(made, f"what pieces ({lang.lm_unit}) of {sources_of(lm_from)} make", lang, texts)
+        lm_from = texts_of_pieces(lm_from, segment)
+        spoken = {split: list(segmented(text, segment)) for split, text in texts.items()}
+        outputs += PIECES
     if lang.lm:
-        vocabulary, report["vocabulary"], report["language_model"] = given_model(lang, lexicon, texts, arpa)
+        vocabulary, report["vocabulary"], report["language_model"] = given_model(lang, units, spoken, arpa)
     else:
-        vocabulary, report["vocabulary"], report["language_model"] = estimated_model(
-            lang, lexicon, lm_from, texts, arpa
-        )
-    outputs = list(OUTPUTS)
+        vocabulary, report["vocabulary"], report["language_model"] = estimated_model(lang, units, lm_from, spoken, arpa)
     if lang.rescore_order or lang.rescore_lm:
-        report["second_model"] = second_model(lang, lm_from, vocabulary, texts, step.folder)
+        report["second_model"] = second_model(lang, lm_from, vocabulary, spoken, step.folder)
         outputs.append(RESCORE)
     for split, sentences in texts.items():
         report[split] = coverage(sentences, lexicon)
         if split != "train":
-            report[split] |= _outside(sentences, vocabulary) | perplexity_report(arpa, sentences)
+            outside = _outside(spoken[split], vocabulary, report[split]["words"])
+            report[split] |= outside | perplexity_report(arpa, spoken[split])
+        if units is not lexicon:
+            report[split]["pieces"] = sum(1 for _ in words_of(spoken[split]))
+            if split != "train":
+                report[split]["perplexity_by_word"] = _by_word(report[split], len(sentences))
 
     write_lexicon(step.folder / "lexicon.txt", lexicon)
     write_text(step.folder / "phones.txt", _one_a_line(phone_list(lexicon)))
@@ -73,17 +89,36 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     _show(report)
 
 
+def _pieces(unit: str, lexicon: Lexicon, texts: Sequence[Text], folder: Path) -> tuple[Lexicon, Segment]:
+    """The pieces' pronunciations, and how words fall into them; both are kept in `folder`."""
+    words = {word: count for word, count in total_counts(texts).items() if word in lexicon and word != UNKNOWN}
+    model = train_pieces(words, unit)
+    segment, pieces = read_pieces(model, words)
+    write_lexicon(folder / PIECES[0], pieces)
+    with replacing(folder / PIECES[1]) as temporary:
+        temporary.write_bytes(model)
+    return pieces, segment
+
+
 def _chosen(config: Config) -> dict[str, Any]:
     """For the stamp. What is not used is left out, so that keys which are new make no experiment stale."""
     names = ["lang.vocabulary_size", "lang.lm_order", "lang.lm_prune"]
     if config.lang.rescore_order:
         names += ["lang.rescore_order", "lang.rescore_prune"]
+    if config.lang.lm_unit != "word":
+        names.append("lang.lm_unit")
     return section(config, *names)
 
 
-def _outside(sentences: Iterable[str], vocabulary: Iterable[str]) -> dict[str, float]:
-    known, words = set(vocabulary), list(words_of(sentences))
-    return {"out_of_vocabulary_percent": percent(sum(word not in known for word in words), len(words))}
+def _by_word(row: Mapping[str, Any], ends: int) -> float:
+    """The same probability as a perplexity over words and ends, to be compared with that of a model of words."""
+    return round(row["perplexity"] ** ((row["pieces"] + ends) / (row["words"] + ends)), 2)
+
+
+def _outside(sentences: Iterable[str], vocabulary: Iterable[str], words: int) -> dict[str, float]:
+    """A word that cannot be had of pieces stands in `sentences` as one unknown word."""
+    known = set(vocabulary)
+    return {"out_of_vocabulary_percent": percent(sum(word not in known for word in words_of(sentences)), words)}
 
 
 def _show(report: Mapping[str, Any]) -> None:
@@ -92,7 +127,8 @@ def _show(report: Mapping[str, Any]) -> None:
 
     model = report["language_model"]
     ngrams = ", ".join(f"{count:,} {order}-grams" for order, count in model["ngrams"].items())
-    print(f"vocabulary: {report['vocabulary']['words']:,} words; language model ({model['source']}): {ngrams}")
+    unit = "pieces" if "pieces" in report["dev"] else "words"
+    print(f"vocabulary: {report['vocabulary']['words']:,} {unit}; language model ({model['source']}): {ngrams}")
     for part in model.get("components", []):
         print(f"  {part['weight']:.3f} of {part['source']}: perplexity on dev {part['perplexity_dev']:.1f}")
     if "second_model" in report:
@@ -103,7 +139,8 @@ def _show(report: Mapping[str, Any]) -> None:
     stressed = report["lexicon"]["stressed_phones"]
     if stressed:
         print(f"lexicon: {stressed} of its phones are vowels with a stress mark (AH0, AH1), each a phone of its own")
-    table = Table("", "words", "not in the lexicon", "not in the vocabulary", "perplexity")
+    perplexity = f"perplexity{' by piece' * (unit == 'pieces')}"
+    table = Table("", "words", "not in the lexicon", "not in the vocabulary", perplexity)
     for split in ("train", "dev", "test"):
         row = report[split]
         cells = [f"{row['words']:,}", f"{row['out_of_lexicon_percent']} %"]

@@ -1,6 +1,6 @@
 """The words that can be recognised, and what is told or refused when they do not fit the transcripts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def expect_words(vocabulary: list[str], source: str, lang: LangConfig) -> None:
         )
 
 
-def expect_spoken(vocabulary: list[str], source: str, lang: LangConfig, texts: Mapping[str, list[str]]) -> None:
+def expect_spoken(vocabulary: Iterable[str], what: str, lang: LangConfig, texts: Mapping[str, list[str]]) -> None:
     """Days of training cannot make up for words that the decoder does not have.
 
     Above half the words it is told, since a few utterances tried as a corpus may be so; above 90 %, as with a text in
@@ -66,9 +66,9 @@ def expect_spoken(vocabulary: list[str], source: str, lang: LangConfig, texts: M
             continue
         some = ", ".join(found["out_of_lexicon_words"][:3])
         told = (
-            f"{split}: {found['out_of_lexicon_percent']} % of the words are not in the vocabulary of "
-            f"{len(vocabulary):,} words from {source}, and cannot be recognised, for example {some}; expected the "
-            "transcripts' spelling and case (--lm-text, --lm or lang.vocabulary names another)"
+            f"{split}: {found['out_of_lexicon_percent']} % of the words are not in {what}, and cannot be recognised, "
+            f"for example {some}; expected the transcripts' spelling and case (--lm-text, --lm or lang.vocabulary "
+            "names another)"
         )
         if 10 * found["out_of_lexicon"] > 9 * found["words"] and not lang.vocabulary:
             raise UserError(told)
