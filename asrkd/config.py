@@ -91,9 +91,9 @@ class TrainConfig:
     a cosine over the rest; the epoch that is best on dev is kept."""
 
     batch_size: int = 512
-    learning_rate: float = 0.04
+    learning_rate: float = 0.08
     momentum: float = 0.9
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0003
     epochs: int = 8
     speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
