@@ -54,6 +54,7 @@ parse_options() {
         [[ -n $value && $value != --* ]] || fail "--${name//_/-}: expected a value after it, found '$value'"
         printf -v "$name" '%s' "$value"
         ;;
+      lang.lexicon=graphemic) overrides+=("$1") ;;
       # As paths of options, those of the config are kept absolute.
       data.train=?* | data.dev=?* | data.test=?* | lang.lexicon=?* | lang.lm=?* | lang.lm_text=?* | lang.vocabulary=?*)
         value=${1#*=}

@@ -18,7 +18,7 @@
 #   --conf FILE              a YAML file (conf/cpu.yaml for a new experiment; conf/gpu.yaml is the paper's net)
 #   --corpus-dir DIR         a tree in LibriSpeech's layout; without it, --train, --dev and --test are downloaded
 #   --train, --dev, --test   the subsets' folders, several with commas between
-#   --lexicon FILE           "WORD PH1 PH2 ..." a line (cmudict)
+#   --lexicon FILE           "WORD PH1 PH2 ..." a line, or graphemic: words are spelt (cmudict)
 #   --lm FILE                a language model of your own, in ARPA form
 #   --lm-text FILE           text to estimate one from, a sentence a line, plain or .gz (the training transcripts)
 #   --jobs N                 parallel jobs (one a core)
@@ -47,7 +47,8 @@ make_corpus() {
 }
 
 parse_options "$@"
-for name in exp corpus_dir lexicon lm lm_text; do absolute $name; done
+for name in exp corpus_dir lm lm_text; do absolute $name; done
+[ "$lexicon" = graphemic ] || absolute lexicon
 corpus_options="corpus_dir train dev test"
 corpus_folder=corpus_dir
 corpus_config=(
