@@ -133,6 +133,33 @@ def sounds(tmp_path: Path) -> Path:
     return tmp_path / "sounds"
 
 
+def test_prompts_of_a_language_beside_others(tmp_path: Path, sounds: Path) -> None:
+    french = sounds / "fr_CA_f_June"
+    french.mkdir()
+    for n in range(30):
+        soundfile.write(french / f"p{n}.wav", np.zeros(800), 8000)
+    soundfile.write(french / "hello-world.wav", np.zeros(800), 8000)
+    listed = "hello-world: Salut tout le monde.\n" + "".join(f"p{n}: L'été {n}.\n" for n in range(30))
+    (sounds / "core-sounds-fr.txt").write_text(listed, encoding="utf-8-sig")
+    call("prompts", "--sounds-dir", sounds, "--out", tmp_path / "out", "--language", "fr")
+    cuts = [cut for split in ("train", "dev", "test") for cut in read_cuts(tmp_path / "out" / f"{split}.jsonl.gz")]
+    assert len(cuts) == 31 and {Path(cut.recording.sources[0].source).parent for cut in cuts} == {french}
+    assert {"L'", "ÉTÉ", "VINGT"} < set((tmp_path / "out" / "vocabulary.txt").read_text(encoding="utf-8").split())
+    with pytest.raises(UserError, match=r"Asterisk's Russian prompts, found no core-sounds-ru.txt.gz and hello-w"):
+        call("prompts", "--sounds-dir", french, "--out", tmp_path / "out", "--language", "ru")
+
+
+def test_a_language_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    expected = "--language xx: expected one of en, es, fr, it, ru\n"
+    failed = run("prompts", "--out", tmp_path / "out", "--language", "xx")
+    assert failed.returncode == 1 and failed.stderr == f"error: {expected}"
+    recipe = LOCAL.parent / "recipes" / "prompts" / "run.sh"
+    command = [str(recipe), "--language", "xx", "--exp", str(tmp_path / "exp")]
+    failed = subprocess.run(command, capture_output=True, text=True)
+    assert failed.returncode == 1 and failed.stderr == f"run.sh: error: {expected}"
+    assert not (tmp_path / "exp").exists()
+
+
 def test_prompts_from_a_folder(tmp_path: Path, sounds: Path) -> None:
     call("prompts", "--sounds-dir", sounds, "--out", tmp_path / "out")
     cuts = {split: list(read_cuts(tmp_path / "out" / f"{split}.jsonl.gz")) for split in ("train", "dev", "test")}
@@ -175,7 +202,7 @@ def test_two_calls_that_fetch_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     def commands(command: list[str], folder: Path) -> None:
         """apt-get and dpkg; while this call unpacks, another one finishes."""
         if command[0] == "apt-get":
-            (cache / f"{script.PACKAGES[0]}_1.deb").write_bytes(b"")
+            (cache / f"{script.packages(script.find_language('en'))[0]}_1.deb").write_bytes(b"")
         else:
             for target in (Path(command[-1]), cache / "unpacked"):
                 target.mkdir()
@@ -183,7 +210,7 @@ def test_two_calls_that_fetch_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(script, "_run", commands)
     monkeypatch.setattr(script.shutil, "which", lambda tool: tool)
-    assert script.fetch(cache) == cache / "unpacked"
+    assert script.fetch(cache, script.find_language("en")) == cache / "unpacked"
     assert (cache / "unpacked" / "sound.wav").read_text() == "unpacked"
     assert not list(cache.glob("unpacked.*"))
 
