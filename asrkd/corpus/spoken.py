@@ -242,7 +242,7 @@ def spoken(written: str, language: Language = ENGLISH) -> str:
     if language is ENGLISH:
         text = re.sub(r"(\d+)(ST|ND|RD|TH)\b", lambda found: _words(int(found[1]), language, "ordinal"), text)
     text = re.sub(r"\d+\.\d+|\d+", lambda found: f" {_number(found[0], language)} ", text)
-    text = text.translate(str.maketrans(dict(language.same)))
+    text = "".join(language.same.get(letter, letter) for letter in text)
     words: list[str] = []
     for word in "".join(letter if letter.isalpha() or letter == "'" else " " for letter in text).split():
         words += re.findall(r"[^']+'?", word) if language.elides else [word.strip("'")]
