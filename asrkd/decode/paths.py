@@ -15,6 +15,8 @@ from numba import njit
 from asrkd.decode.graph_arrays import GraphArrays
 from asrkd.decode.lattice import Lattice
 
+FIRST_BEAM = 1.0  # of the n-best search; doubled until there are n
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -53,8 +55,18 @@ def n_best(graph: GraphArrays, lattice: Lattice, lm_scale: float, penalty: float
     lengths = last - first
     total = lattice.acoustic + lm_scale * scores - penalty * lengths
     starts = np.append(0, np.cumsum(lengths))
-    of_arcs = np.concatenate([graph.words[a:b] for a, b in zip(first, last, strict=True)]).astype(np.int64)
-    sums, nodes, parent, word = _n_best(lattice.arcs, total, lattice.acoustic, scores, starts, of_arcs, n)
+    places = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)  # of each arc's words, one after the other
+    of_arcs = graph.words[places].astype(np.int64)
+    onward = _onward(lattice.arcs, total)
+    # Within a small beam of the best path there is little to keep; a beam that has n sequences has the n best.
+    beam, worst = FIRST_BEAM, -_onward(lattice.arcs, -total)[0]
+    while True:
+        sums, nodes, parent, word = _n_best(
+            lattice.arcs, total, lattice.acoustic, scores, starts, of_arcs, n, onward, onward[0] - beam
+        )
+        if len(nodes) == n or onward[0] - beam < worst:
+            break
+        beam *= 2
     found = []
     for node, (acoustic, scored) in zip(nodes.tolist(), sums.tolist(), strict=True):
         spoken = []
@@ -93,54 +105,67 @@ def _best_path(arcs, total):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _n_best(arcs, total, acoustic, graph, first_word, words, n):  # type: ignore[no-untyped-def]
-    """Every state keeps its n best word sequences. A sequence is a node of a tree, which its parent and its last word
-    name, so that two are equal when their nodes are.
+def _onward(arcs, total):  # type: ignore[no-untyped-def]
+    """(states,) the score of the best path from each state to the last one."""
+    states = arcs[:, 1].max() + 1
+    best = np.full(states, -np.inf)
+    best[states - 1] = 0.0
+    for a in range(len(arcs) - 1, -1, -1):
+        score = best[arcs[a, 1]] + total[a]
+        if score > best[arcs[a, 0]]:
+            best[arcs[a, 0]] = score
+    return best
 
-    Returns acoustic and graph sums (K, 2), nodes (K,) of the final state's, best first, and the tree.
+
+@njit(cache=True)
+def _n_best(arcs, total, acoustic, graph, first_word, words, n, onward, limit):  # type: ignore[no-untyped-def]
+    """Every state keeps its n best word sequences, best first, as far as the best path on from it reaches `limit`.
+
+    A sequence is a node of a tree, which its parent and its last word name, so that two are equal when their nodes are.
+
+    What enters a state are sorted lists, an arc each; they are merged from their heads, and of equal sequences the
+    first to come is the best. Returns acoustic and graph sums (K, 2), nodes (K,) of the final state's, and the tree.
     """
     states = arcs[:, 1].max() + 1
-    scores = np.full((states, n), -np.inf)
+    scores = np.empty((states, n))
     nodes = np.zeros((states, n), dtype=np.int64)
     sums = np.zeros((states, n, 2))
     count = np.zeros(states, dtype=np.int64)
     scores[0, 0], count[0] = 0.0, 1
     numbers = {(np.int64(0), np.int64(0)): np.int64(0)}
     parent, word = [np.int64(0)], [np.int64(0)]
-    for a in range(len(arcs)):
-        source, target = arcs[a, 0], arcs[a, 1]
-        for rank in range(count[source]):
-            score = scores[source, rank] + total[a]
-            if count[target] == n and score <= scores[target, n - 1]:
+    seen = [np.int64(-1)]  # the last state that has kept each node
+    entering = np.argsort(arcs[:, 1], kind="mergesort")
+    bounds = np.searchsorted(arcs[:, 1][entering], np.arange(states + 1))
+    head = np.zeros(len(arcs), dtype=np.int64)  # of each arc's list, the first that is not merged yet
+    for state in range(1, states):
+        while count[state] < n:
+            best, chosen = -np.inf, -1
+            for place in range(bounds[state], bounds[state + 1]):
+                a = entering[place]
+                source = arcs[a, 0]
+                if head[a] < count[source] and scores[source, head[a]] + total[a] > best:
+                    best, chosen = scores[source, head[a]] + total[a], a
+            if chosen < 0 or best + onward[state] < limit:
                 break
+            source, rank = arcs[chosen, 0], head[chosen]
+            head[chosen] += 1
             node = nodes[source, rank]
-            for place in range(first_word[a], first_word[a + 1]):
+            for place in range(first_word[chosen], first_word[chosen + 1]):
                 key = (node, words[place])
                 if key not in numbers:
                     numbers[key] = np.int64(len(parent))
                     parent.append(node)
                     word.append(words[place])
+                    seen.append(np.int64(-1))
                 node = numbers[key]
-            # What is worse than the new one moves down, as far as to the place of the same words or to the end.
-            place = 0
-            while place < count[target] and scores[target, place] >= score and nodes[target, place] != node:
-                place += 1
-            if place < count[target] and scores[target, place] >= score:
-                continue  # the same words, by a better path
-            end = place
-            while end < count[target] and nodes[target, end] != node:
-                end += 1
-            if end == count[target]:
-                if count[target] < n:
-                    count[target] += 1
-                else:
-                    end = n - 1
-            for worse in range(end, place, -1):
-                scores[target, worse] = scores[target, worse - 1]
-                nodes[target, worse] = nodes[target, worse - 1]
-                sums[target, worse] = sums[target, worse - 1]
-            scores[target, place], nodes[target, place] = score, node
-            sums[target, place, 0] = sums[source, rank, 0] + acoustic[a]
-            sums[target, place, 1] = sums[source, rank, 1] + graph[a]
+            if seen[node] == state:
+                continue
+            seen[node] = state
+            own = count[state]
+            scores[state, own], nodes[state, own] = best, node
+            sums[state, own, 0] = sums[source, rank, 0] + acoustic[chosen]
+            sums[state, own, 1] = sums[source, rank, 1] + graph[chosen]
+            count[state] += 1
     final = states - 1
     return sums[final, : count[final]], nodes[final, : count[final]], np.array(parent), np.array(word)
