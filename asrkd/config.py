@@ -116,6 +116,7 @@ class DistillConfig:
     hard_weight: float = 0.5
     dropout: float = 0.1  # of the students, in place of model.dropout
     epochs: int = 12  # of the students, in place of train.epochs: they overfit less
+    weight_decay: float = 0.0  # of the students, in place of train.weight_decay
     top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each
     tail: str = "even"  # what the loss takes the other pdfs for: even, lump or drop; see docs/soft-targets.md
     seed: int = 101
@@ -275,6 +276,8 @@ def validate(config: Config) -> None:
     expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
     expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
     expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
+    expect(c.distill.epochs >= 1, "distill.epochs", c.distill.epochs, "at least 1")
+    expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
     expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")

@@ -90,6 +90,8 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("train.learning_rate=.nan", "above 0"),
         ("train.weight_decay=-1", "0 or more"),
         ("train.epochs=0", "at least 1"),
+        ("distill.epochs=0", "at least 1"),
+        ("distill.weight_decay=-1", "0 or more"),
         ("train.epoch_frames=-1", "0 .the data once. or more"),
         ("lang.vocabulary_size=0", "at least 1"),
         ("lang.lm_prune=[1,0]", "each at least the one before it"),

@@ -22,7 +22,7 @@ def train_students(exp: Path, config: Config, force: bool = False) -> None:
     own = replace(
         config,
         model=replace(config.model, dropout=config.distill.dropout),
-        train=replace(config.train, epochs=config.distill.epochs),
+        train=replace(config.train, epochs=config.distill.epochs, weight_decay=config.distill.weight_decay),
     )
     train_models(exp, own, students, "stage 6", force)
     for student in students:

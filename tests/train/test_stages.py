@@ -55,6 +55,9 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
             assert card["dev_accuracy"] == max(curve["dev_accuracy"] for curve in curves)
             assert (exp / "models" / name / "model.safetensors").exists()
             assert not (exp / "models" / name / "checkpoint.safetensors").exists()
+    settings = {name: read_json(exp / "models" / name / "card.json")["train"] for name in ("member-01", "student-T2")}
+    assert [settings[name]["epochs"] for name in settings] == [config.train.epochs, config.distill.epochs]
+    assert [settings[name]["weight_decay"] for name in settings] == [0.0003, 0.0]
     hard, soft = (read_json(exp / "models" / name / "card.json") for name in ("hard-30", "soft-30"))
     assert hard["frames"] == soft["frames"] < read_json(exp / "models" / "member-01" / "card.json")["frames"]
 
