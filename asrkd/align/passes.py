@@ -19,7 +19,7 @@ from asrkd.features.store import FrameStore
 from asrkd.parallel import parallel
 
 BLOCK = 10_000  # frames whose observations are worked out at once
-SHARD = 5_000  # frames of a job, at least
+SHARD = 30_000  # frames of a job, at least
 MOST_SHARDS = 64  # whose statistics come back and are held at a time
 
 

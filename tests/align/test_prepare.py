@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import asrkd.align.train
+from asrkd.align import passes
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.align.observations import observations
 from asrkd.align.prepare import align_corpus, align_split
@@ -17,6 +18,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import write_store
 from asrkd.lang.lexicon import Lexicon, phone_list, write_lexicon
+from tests.end_to_end.test_engines import cluster
 
 MEL = 20
 LEXICON: Lexicon = {
@@ -153,12 +155,36 @@ def test_what_stands_beside_the_labels(finished: tuple[Path, dict[str, np.ndarra
     assert report["train"]["log_likelihood"] > likelihoods[8]
 
 
-def test_two_jobs_give_what_one_gives(finished: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    exp, _ = finished
+def by_jobs(exp: Path, folder: Path, jobs: int, engine: str = "loky") -> dict[str, str]:
+    """The outputs of an alignment in `folder`, whose shards are several."""
     for part in ("data", "features", "lang"):
-        shutil.copytree(exp / part, tmp_path / part)
-    align_corpus(tmp_path, small_config(jobs=2))
-    assert outputs(tmp_path) == outputs(exp)
+        shutil.copytree(exp / part, folder / part)
+    config = small_config(jobs)
+    config.run.engine = engine
+    align_corpus(folder, config)
+    return outputs(folder)
+
+
+def test_two_jobs_give_what_one_gives(
+    finished: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "SHARD", 500)
+    exp, _ = finished
+    assert by_jobs(exp, tmp_path / "two", 2) == by_jobs(exp, tmp_path / "one", 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_the_engines_align_alike(
+    engine: str, finished: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "SHARD", 500)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    exp, _ = finished
+    alone = by_jobs(exp, tmp_path / "one", 1)
+    with cluster(engine, tmp_path) as (variable, address):
+        monkeypatch.setenv(variable, address)
+        assert by_jobs(exp, tmp_path / engine, 2, engine) == alone
 
 
 @pytest.mark.parametrize("killed_at", [3, 9])
