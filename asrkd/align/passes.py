@@ -3,6 +3,7 @@
 Shards do not depend on the number of jobs and their sums are added in order: neither does the result.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -125,8 +126,8 @@ def pass_over(
 def _sum(parts: list[Totals]) -> Totals:
     if not parts:
         raise ValueError("a pass over no utterances")
-    total, *rest = parts
-    for part in rest:
+    total = deepcopy(parts[0])  # what comes back from Ray is read-only
+    for part in parts[1:]:
         total.add(part)
     return total
 

@@ -1,7 +1,10 @@
 """Stage 3 on synthetic speech, where the right labels are known."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from asrkd.align import passes
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.align.observations import observations
 from asrkd.align.prepare import align_corpus, align_split
-from asrkd.config import Config
+from asrkd.config import Config, save_config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
@@ -155,13 +158,11 @@ def test_what_stands_beside_the_labels(finished: tuple[Path, dict[str, np.ndarra
     assert report["train"]["log_likelihood"] > likelihoods[8]
 
 
-def by_jobs(exp: Path, folder: Path, jobs: int, engine: str = "loky") -> dict[str, str]:
+def by_jobs(exp: Path, folder: Path, jobs: int) -> dict[str, str]:
     """The outputs of an alignment in `folder`, whose shards are several."""
     for part in ("data", "features", "lang"):
         shutil.copytree(exp / part, folder / part)
-    config = small_config(jobs)
-    config.run.engine = engine
-    align_corpus(folder, config)
+    align_corpus(folder, small_config(jobs))
     return outputs(folder)
 
 
@@ -173,18 +174,34 @@ def test_two_jobs_give_what_one_gives(
     assert by_jobs(exp, tmp_path / "two", 2) == by_jobs(exp, tmp_path / "one", 1)
 
 
+ALIGN = """
+import sys
+from pathlib import Path
+from asrkd.align import passes
+from asrkd.align.prepare import align_corpus
+from asrkd.config import load_config
+passes.SHARD = 500
+align_corpus(Path(sys.argv[1]), load_config(Path(sys.argv[1]) / "config.yaml"))
+"""
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("engine", ["ray", "dask"])
 def test_the_engines_align_alike(
     engine: str, finished: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passes, "SHARD", 500)
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     exp, _ = finished
     alone = by_jobs(exp, tmp_path / "one", 1)
+    folder, config = tmp_path / engine, small_config(jobs=2)
+    config.run.engine = engine
+    for part in ("data", "features", "lang"):
+        shutil.copytree(exp / part, folder / part)
+    save_config(config, folder / "config.yaml")
     with cluster(engine, tmp_path) as (variable, address):
-        monkeypatch.setenv(variable, address)
-        assert by_jobs(exp, tmp_path / engine, 2, engine) == alone
+        environment = {**os.environ, variable: address, "RAY_USAGE_STATS_ENABLED": "0"}
+        subprocess.run([sys.executable, "-c", ALIGN, str(folder)], check=True, env=environment)
+    assert outputs(folder) == alone
 
 
 @pytest.mark.parametrize("killed_at", [3, 9])
