@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from asrkd.config import Config, section
-from asrkd.experiment import Step, identity
+from asrkd.decode.scales import SECOND_LM
+from asrkd.experiment import Step, hash_file, identity
 from asrkd.parallel import parallel
 from asrkd.systems import TRAINED_BY, systems
 
@@ -19,6 +20,9 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
         "graph": identity(exp / "graph", "stage 8"),
         **{f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("dev", "test")},
     }
+    second = exp / "lang" / SECOND_LM
+    if second.is_file():  # the graph does not depend on it
+        common[f"lang/{SECOND_LM}"] = hash_file(second)
     chosen = section(config, "decode", "train.precision")
     jobs = []
     # The ensemble takes the longest, so it begins first.

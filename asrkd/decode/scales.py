@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jiwer
-
 from asrkd.errors import UserError
 from asrkd.experiment import read_json
 
 SCALES = "scales.json"
+SECOND_LM = "rescore.bin"  # of stage 2, where lang.rescore_order or lang.rescore_lm asks for it
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ def choose(
 
     texts: utterance id -> a text for each point of the grid. Raises UserError when the references have no word.
     """
+    import jiwer  # only now: where nothing is to be decoded it is not wanted
+
     said = [references[name].upper() for name in texts]
     if not any(text.split() for text in said):
         raise UserError(

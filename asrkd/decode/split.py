@@ -17,7 +17,7 @@ from asrkd.decode.blocks import search_in_blocks
 from asrkd.decode.graph_arrays import GraphArrays, open_graph
 from asrkd.decode.lattice import Lattice, read_lattices
 from asrkd.decode.paths import best_paths, n_best
-from asrkd.decode.scales import SCALES, Point, Scales, choose, read_scales
+from asrkd.decode.scales import SCALES, SECOND_LM, Point, Scales, choose, read_scales
 from asrkd.decode.second_pass import Scored, best_text, scored
 from asrkd.decode.words import spelling, units
 from asrkd.errors import UserError
@@ -29,7 +29,6 @@ from asrkd.train.device import choose_device
 from asrkd.train.forward import log_posteriors
 
 HYPOTHESES, FIRST_PASS, N_BEST, REPORT = "hypotheses.jsonl", "first_pass.jsonl", "n_best.jsonl", "report.json"
-SECOND_LM = "rescore.bin"  # of stage 2, where lang.rescore_order or lang.rescore_lm asks for it
 
 
 def decode_system(exp: Path, config: Config, system: System, step: Step) -> None:

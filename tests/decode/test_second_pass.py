@@ -38,7 +38,7 @@ def write_arpa(path: Path, unigrams: dict[str, float], bigram: str, score: float
     path.write_text("\n".join([*lines, "", "\\2-grams:", f"{score}\t{bigram}", "", "\\end\\", ""]))
 
 
-def test_stage_9_chooses_from_the_lists(exp: Path, tmp_path: Path) -> None:
+def test_stage_9_chooses_from_the_lists(exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("lang", "align", "features", "data", "models", "graph"):
         shutil.copytree(exp / part, tmp_path / part)
     write_arpa(tmp_path / "lang" / "rescore.bin", {"A": -0.1, "B": -9.0, "C": -9.0, "</s>": -0.5}, "A A", -0.1)
@@ -69,3 +69,9 @@ def test_stage_9_chooses_from_the_lists(exp: Path, tmp_path: Path) -> None:
             assert scores[rows[row["id"]]] == pytest.approx(max(scores.values()))
         changed |= rows != before
     assert changed
+    capsys.readouterr()
+    decode_systems(tmp_path, config)
+    assert capsys.readouterr().out.count("finished, skipped") == 2
+    (tmp_path / "lang" / "rescore.bin").unlink()
+    decode_systems(tmp_path, config)
+    assert "skipped" not in capsys.readouterr().out
