@@ -114,6 +114,8 @@ class DistillConfig:
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
+    hidden_layers: int = 0  # of the students; 0 is model.hidden_layers, as many as the members have
+    hidden_size: int = 0  # of the students' layers; 0 is model.hidden_size
     dropout: float = 0.1  # of the students, in place of model.dropout
     epochs: int = 12  # of the students, in place of train.epochs: they overfit less
     weight_decay: float = 0.0  # of the students, in place of train.weight_decay
@@ -278,6 +280,8 @@ def validate(config: Config) -> None:
     expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
     expect(c.distill.epochs >= 1, "distill.epochs", c.distill.epochs, "at least 1")
     expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
+    expect(c.distill.hidden_layers >= 0, "distill.hidden_layers", c.distill.hidden_layers, "0 (the members') or more")
+    expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
     expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")

@@ -1,4 +1,4 @@
-"""Stage 6: a student of the members' shape for every temperature."""
+"""Stage 6: a student for every temperature, of the members' shape or of one of its own."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,19 @@ def train_students(exp: Path, config: Config, force: bool = False) -> None:
         Training(student_name(temperature), config.distill.seed, config.distill.hard_weight, temperature)
         for temperature in config.distill.temperatures
     ]
-    own = replace(
-        config,
-        model=replace(config.model, dropout=config.distill.dropout),
-        train=replace(config.train, epochs=config.distill.epochs, weight_decay=config.distill.weight_decay),
-    )
-    train_models(exp, own, students, "stage 6", force)
+    train_models(exp, student_config(config), students, "stage 6", force)
     for student in students:
         card = read_json(exp / "models" / student.name / "card.json")
         print(f"{student.name}: dev frame accuracy {card['dev_accuracy']:.2f} %", flush=True)
+
+
+def student_config(config: Config) -> Config:
+    """The config whose model and train are the students'."""
+    own = config.distill
+    model = replace(
+        config.model,
+        hidden_layers=own.hidden_layers or config.model.hidden_layers,
+        hidden_size=own.hidden_size or config.model.hidden_size,
+        dropout=own.dropout,
+    )
+    return replace(config, model=model, train=replace(config.train, epochs=own.epochs, weight_decay=own.weight_decay))

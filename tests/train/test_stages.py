@@ -38,6 +38,7 @@ def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict
 
 
 def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    config.distill.hidden_layers, config.distill.hidden_size = 2, 16
     with pytest.raises(UserError, match="member-01: not there yet; stage 4"):
         make_soft_targets(exp, config)
     train_members(exp, config)
@@ -58,6 +59,13 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     settings = {name: read_json(exp / "models" / name / "card.json")["train"] for name in ("member-01", "student-T2")}
     assert [settings[name]["epochs"] for name in settings] == [config.train.epochs, config.distill.epochs]
     assert [settings[name]["weight_decay"] for name in settings] == [0.0003, 0.0]
+    # Smaller ones where the config says so, beside members and limited-data models that stay as they are.
+    shapes = {
+        name: [tuple(weight.shape) for weight in load_model(exp / "models" / name)[0].state_dict().values()]
+        for name in ("member-01", "student-T2", "hard-30")
+    }
+    assert shapes["member-01"] == shapes["hard-30"] == [(32, 24), (32,), (5, 32), (5,)]
+    assert shapes["student-T2"] == [(16, 24), (16,), (16, 16), (16,), (5, 16), (5,)]
     hard, soft = (read_json(exp / "models" / name / "card.json") for name in ("hard-30", "soft-30"))
     assert hard["frames"] == soft["frames"] < read_json(exp / "models" / "member-01" / "card.json")["frames"]
 
