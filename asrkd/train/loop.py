@@ -203,7 +203,7 @@ def train_step(
     optimizer.zero_grad()
     (terms.total * (frames * scale)).backward()
     optimizer.step()
-    right = (logits.detach().argmax(1) == batch.labels).sum()
+    right = (logits.detach().max(1).indices == batch.labels).sum()
     return torch.stack([terms.soft * frames, terms.hard * frames, terms.total * frames, right]).detach()
 
 
