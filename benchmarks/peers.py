@@ -10,9 +10,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from asrkd.config import ModelConfig, TrainConfig
 from asrkd.models.dnn import AcousticModel
 from asrkd.train.data import FrameData
+from asrkd.train.device import autocast, computes_bfloat16
 from asrkd.train.loop import evaluate
 
 BATCH = TrainConfig().batch_size
+CPU = torch.device("cpu")
 
 
 class SplicedFrames(Dataset[tuple[Tensor, Tensor]]):
@@ -53,7 +55,8 @@ def loader_epoch(
     begun = time.perf_counter()
     model.train()
     for inputs, labels in loader(data, frames):
-        loss = F.cross_entropy(model(inputs), labels)
+        with autocast(CPU, "auto"):
+            loss = F.cross_entropy(model(inputs), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,11 +81,12 @@ def brain_epoch(
             return F.cross_entropy(predictions, batch[1].to(self.device))
 
     model = new_model(data, pdfs)
+    precision = "bf16" if computes_bfloat16(CPU) else "fp32"
 
     def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9)
 
-    brain = FrameClassifier({"model": model}, optimizer, run_opts={"device": "cpu"})
+    brain = FrameClassifier({"model": model}, optimizer, run_opts={"device": "cpu", "precision": precision})
     begun = time.perf_counter()
     brain.fit(range(1), loader(data, frames), progressbar=False)
     rate = frames / (time.perf_counter() - begun)

@@ -4,7 +4,7 @@
     python -m benchmarks.training EXP      the peers alone, an epoch over EXP's frames each, with its dev accuracy
 
 asrkd and the products run in one one-thread process a core, as stages 4, 5 and 7 do, and their rates are added up; the
-peers have all cores.
+peers have all cores. All of them compute bfloat16 where the processor does, and the machine's table has float32 too.
 """
 
 import os
@@ -29,6 +29,7 @@ from asrkd.features.store import FrameStore, write_store
 from asrkd.models.dnn import AcousticModel
 from asrkd.parallel import cores, parallel
 from asrkd.train.data import LABELS, FrameData
+from asrkd.train.device import computes_bfloat16
 from asrkd.train.forward import posteriors
 from asrkd.train.loop import train_model
 from benchmarks.peers import brain_epoch, loader_epoch
@@ -37,6 +38,7 @@ from benchmarks.timing import table
 MEL, PDFS, BATCH, MEMBERS, REPEATS = 40, 500, TrainConfig().batch_size, 10, 3
 NETS = {"4 x 512": ModelConfig(), "5 x 1024": ModelConfig(hidden_layers=5, hidden_size=1024)}
 FORWARD_ROWS = 4096
+CPU = torch.device("cpu")
 
 
 def sizes(model: ModelConfig) -> list[int]:
@@ -54,10 +56,11 @@ def training_flops(model: ModelConfig) -> int:
     return 3 * forward_flops(model) - 2 * first * second
 
 
-def products(model: ModelConfig, rows: int, backward: bool, steps: int) -> float:
+def products(model: ModelConfig, precision: str, rows: int, backward: bool, steps: int) -> float:
     """Frames a second of the net's matrix products, into buffers that are there."""
+    dtype = getattr(torch, precision)
     layers = [
-        (torch.randn(rows, a), torch.randn(b, a), torch.randn(rows, b), torch.empty(b, a), torch.empty(rows, a))
+        tuple(torch.randn(*shape).to(dtype) for shape in ((rows, a), (b, a), (rows, b), (b, a), (rows, a)))
         for a, b in pairwise(sizes(model))
     ]
 
@@ -77,7 +80,7 @@ def products(model: ModelConfig, rows: int, backward: bool, steps: int) -> float
     return steps * rows / (time.perf_counter() - begun)
 
 
-def train(data: Path, model: ModelConfig, into: Path) -> float:
+def train(data: Path, model: ModelConfig, precision: str, into: Path) -> float:
     """Frames a second of an epoch of the product's loop."""
     opened = FrameData.open(data, data, model)
     with tempfile.TemporaryDirectory(dir=into) as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
@@ -90,15 +93,15 @@ def train(data: Path, model: ModelConfig, into: Path) -> float:
             num_pdfs=PDFS,
             model_config=model,
             features=FeatureConfig(),
-            config=TrainConfig(epochs=1, epoch_frames=1),
+            config=TrainConfig(epochs=1, epoch_frames=1, precision=precision),
             seed=0,
-            device=torch.device("cpu"),
+            device=CPU,
             card={},
         )
         return float(read_jsonl(Path(folder) / "curves.jsonl")[0]["frames_per_second"])
 
 
-def teach(data: Path, into: Path) -> float:
+def teach(data: Path, precision: str, into: Path) -> float:
     """Frames a second of stage 5's work: ten members, their mean at T = 2, the store."""
     store = FrameStore.open(data)
     models = [AcousticModel(MEL, PDFS, ModelConfig()) for _ in range(MEMBERS)]
@@ -110,7 +113,7 @@ def teach(data: Path, into: Path) -> float:
         with SoftTargetStore.create(
             Path(folder) / "targets", temperature=2.0, num_pdfs=PDFS, top_k=0, label_set="", features="", members=[]
         ) as writer:
-            for name, (mean,) in posteriors(models, store, chosen, [2.0]):
+            for name, (mean,) in posteriors(models, store, chosen, [2.0], precision):
                 writer.add(name, mean, first=int(store.first[store.index[name]]))
         return sum(int(store.counts[store.index[name]]) for name in chosen) / (time.perf_counter() - begun)
 
@@ -136,28 +139,28 @@ def make_frames(folder: Path, utterances: int = 32, length: int = 1024) -> None:
     write_npy(folder / LABELS, rng.integers(PDFS, size=utterances * length).astype(np.uint16))
 
 
-def machine(data: Path, into: Path) -> str:
+def machine(data: Path, precision: str, into: Path) -> str:
     rows: list[tuple[str, int, float, float]] = []
     for name, model in NETS.items():
         found = rates(
             {
-                "products": partial(on_all_cores, partial(products, model, BATCH, True, 40)),
-                "training": partial(on_all_cores, partial(train, data, model, into)),
+                "products": partial(on_all_cores, partial(products, model, precision, BATCH, True, 40)),
+                "training": partial(on_all_cores, partial(train, data, model, precision, into)),
             }
         )
         rows.append((f"training, {name}, batch {BATCH}", training_flops(model), found["products"], found["training"]))
     model = ModelConfig()
     found = rates(
         {
-            "products": partial(on_all_cores, partial(products, model, FORWARD_ROWS, False, 20)),
-            "targets": partial(on_all_cores, partial(teach, data, into)),
+            "products": partial(on_all_cores, partial(products, model, precision, FORWARD_ROWS, False, 20)),
+            "targets": partial(on_all_cores, partial(teach, data, precision, into)),
         }
     )
     what = f"soft targets of {MEMBERS} members of 4 x 512, on disk"
     rows.append((what, MEMBERS * forward_flops(model), found["products"] / MEMBERS, found["targets"]))
-    head = [f"{cores()} cores, {PDFS} pdfs, float32", "GFLOP/s of the products", "achieved", "ratio", "frames a second"]
+    of = f"{cores()} cores, {PDFS} pdfs, {precision}"
     return table(
-        head,
+        [of, "GFLOP/s of the products", "achieved", "ratio", "frames a second"],
         [
             [what, f"{flops * limit / 1e9:.0f}", f"{flops * rate / 1e9:.0f}", f"{rate / limit:.2f}", f"{rate:,.0f}"]
             for what, flops, limit, rate in rows
@@ -169,7 +172,7 @@ def peers(data: Path, into: Path) -> str:
     frames = FrameData.open(data, data, ModelConfig())
     found = rates(
         {
-            "asrkd, a model a core": partial(on_all_cores, partial(train, data, ModelConfig(), into)),
+            "asrkd, a model a core": partial(on_all_cores, partial(train, data, ModelConfig(), "auto", into)),
             "torch Dataset and DataLoader": lambda: loader_epoch(frames, PDFS, 40 * BATCH)[0],
             "SpeechBrain's Brain": lambda: brain_epoch(frames, PDFS, 40 * BATCH)[0],
         }
@@ -200,7 +203,7 @@ def accuracies(exp: Path, into: Path) -> str:
             features=FeatureConfig(),
             config=TrainConfig(epochs=1, learning_rate=config.train.learning_rate),
             seed=0,
-            device=torch.device("cpu"),
+            device=CPU,
             card={},
         )
         curve = read_jsonl(Path(folder) / "curves.jsonl")[0]
@@ -221,4 +224,6 @@ if __name__ == "__main__":
             print(accuracies(Path(sys.argv[1]), folder))
         else:
             make_frames(folder / "frames")
-            print(machine(folder / "frames", folder), peers(folder / "frames", folder), sep="\n\n")
+            for precision in ["float32", *(["bfloat16"] if computes_bfloat16(CPU) else [])]:
+                print(machine(folder / "frames", precision, folder), end="\n\n", flush=True)
+            print(peers(folder / "frames", folder))
