@@ -4,8 +4,11 @@ import gzip
 import os
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -229,3 +232,43 @@ def test_an_apt_that_fails_is_tried_with_lists_of_its_own(tmp_path: Path, monkey
     plain, update = calls.read_text().splitlines()
     assert plain.startswith("download asterisk-core-sounds-en-wav")
     assert "Dir::State::lists=" in update and update.endswith("update")
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """A server that goes on from the byte asked for, as those of downloads do."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.server.asked.append(self.headers["Range"])  # type: ignore[attr-defined]
+        begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(content) - begin))
+        self.end_headers()
+        self.wfile.write(content[begin:])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_published_language_model_is_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served, out = tmp_path / "served", tmp_path / "out"
+    served.mkdir()
+    out.mkdir()
+    packed = gzip.compress(b"\\data\\\nngram 1=3\n" * 1000)
+    (served / "3-gram.arpa.gz").write_bytes(packed)
+    (served / "4-gram.arpa.gz").write_bytes(packed[:-9])
+    (out / "3-gram.arpa.gz.part").write_bytes(packed[:20])  # of a download that was broken off
+    script = load("librispeech_lm")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(served))) as server:
+        server.asked = []  # type: ignore[attr-defined]
+        Thread(target=server.serve_forever, daemon=True).start()
+        source = f"http://127.0.0.1:{server.server_port}"
+        file = script.fetch("3-gram", out, source)
+        assert file.read_bytes() == packed and server.asked == ["bytes=20-"]  # type: ignore[attr-defined]
+        assert script.fetch("3-gram", out, source) == file and len(server.asked) == 1  # type: ignore[attr-defined]
+        with pytest.raises(UserError, match="4-gram.arpa.gz: expected a whole gzip file"):
+            script.fetch("4-gram", out, source)
+        server.shutdown()
+    with pytest.raises(UserError, match="could not be downloaded .*by hand, and --lm takes any ARPA file"):
+        script.fetch("4-gram", out, source)
+    assert sorted(path.name for path in out.iterdir()) == ["3-gram.arpa.gz", "4-gram.arpa.gz.part"]
