@@ -142,7 +142,7 @@ class DecodeConfig:
     lattice_beam: float = 6.0
     min_active: int = 30
     max_active: int = 2000
-    lm_scales: list[float] = field(default_factory=lambda: [0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # tried on dev
+    lm_scales: list[float] = field(default_factory=lambda: [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # on dev
     insertion_penalties: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5])  # tried on dev
     n_best: int = 100  # hypotheses of an utterance for the second pass, which lang.rescore_order asks for
     second_weights: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0])  # tried on dev
