@@ -12,6 +12,7 @@ import tempfile
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asrkd.config import Config, DecodeConfig, load_config
 from asrkd.corpus.cuts import read_cuts
@@ -22,7 +23,7 @@ from asrkd.parallel import parallel
 from asrkd.systems import systems
 from benchmarks.timing import table
 
-TRIED: dict[str, list[float]] = {
+TRIED: dict[str, list[Any]] = {
     "search_beam": [7.0, 9.0, 10.0, 12.0, 13.0, 15.0],
     "lattice_beam": [2.0, 4.0, 8.0, 10.0],
     "max_active": [500, 1000, 4000, 8000],
