@@ -4,6 +4,7 @@ The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An exp
 was chosen, so that a later call of any stage needs no option again.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -84,19 +85,23 @@ class ModelConfig:
     right: int = 5
     dropout: float = 0.1
 
+    input_dropout: float = 0.0  # of the spliced inputs; students have the same
 
 @dataclass
 class TrainConfig:
     """The one training loop: mini-batch momentum SGD. The rate rises over a fiftieth of the steps and falls to 0 along
-    a cosine over the rest; the epoch that is best on dev is kept."""
+    a cosine over the rest."""
 
     batch_size: int = 512
     learning_rate: float = 0.08
     momentum: float = 0.9
     weight_decay: float = 0.0003
     epochs: int = 8
+    max_norm: float = 0.0  # of the weights into each hidden unit; 0 limits nothing
     speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
+    keep: str = "best"  # the epoch that is best on dev, or the last one, where dev is part of train
     epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
+    jitter: int = 0  # pixels up to which square images are moved, where a frame is one; for no speech
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
 
@@ -282,6 +287,7 @@ def validate(config: Config) -> None:
     expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
     expect(c.distill.hidden_layers >= 0, "distill.hidden_layers", c.distill.hidden_layers, "0 (the members') or more")
     expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
+    expect(0 <= c.model.input_dropout <= 0.9, "model.input_dropout", c.model.input_dropout, "0 to 0.9")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
     expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")
@@ -290,6 +296,12 @@ def validate(config: Config) -> None:
     expect(c.decode.lattice_beam > 0, "decode.lattice_beam", c.decode.lattice_beam, "above 0")
     expect(c.decode.min_active >= 0, "decode.min_active", c.decode.min_active, "0 or more")
     least = f"more than decode.min_active, {c.decode.min_active}"
+    square = math.isqrt(f.num_mel_bins) ** 2 == f.num_mel_bins
+    image = square and c.model.left == c.model.right == 0 and c.train.speeds == [1.0]
+    images = "0, or pixels of a square features.num_mel_bins with model.left=0 model.right=0 train.speeds=[1.0]"
+    expect(c.train.jitter == 0 or (c.train.jitter > 0 and image), "train.jitter", c.train.jitter, images)
+    expect(c.train.keep in ("best", "last"), "train.keep", c.train.keep, "best or last")
+    expect(c.train.max_norm >= 0, "train.max_norm", c.train.max_norm, "0 (no limit) or more")
     expect(c.decode.max_active > c.decode.min_active, "decode.max_active", c.decode.max_active, least)
     expect(bool(c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "at least one")
     expect(all(s >= 0 for s in c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "0 or more")

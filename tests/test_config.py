@@ -1,5 +1,6 @@
 """Configs: defaults, files, overrides, and the errors of each."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("train.learning_rate=.nan", "above 0"),
         ("train.weight_decay=-1", "0 or more"),
         ("train.epochs=0", "at least 1"),
+        ("train.keep=first", "best or last"),
+        ("train.max_norm=-1", "0 .no limit. or more"),
+        ("train.jitter=2", "0, or pixels of a square features.num_mel_bins with model.left=0"),
+        ("model.input_dropout=1", "0 to 0.9"),
+        ("distill.hidden_layers=-1", "0 .the members'. or more"),
+        ("distill.hidden_size=-1", "0 .the members'. or more"),
         ("distill.epochs=0", "at least 1"),
         ("distill.weight_decay=-1", "0 or more"),
         ("train.epoch_frames=-1", "0 .the data once. or more"),
@@ -131,6 +138,16 @@ def test_wrong_override(override: str, message: str) -> None:
 )
 def test_right_override(override: str) -> None:
     load_config(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("override", "good"),
+    [("train.jitter=2", True), ("train.jitter=-1", False), ("features.num_mel_bins=783", False), ("model.left=1", False)],
+)
+def test_images_alone_are_moved(override: str, good: bool) -> None:
+    image = ["features.num_mel_bins=784", "model.left=0", "model.right=0", "train.jitter=1"]
+    with nullcontext() if good else pytest.raises(UserError, match=r"train\.jitter="):
+        load_config(overrides=[*image, override])
 
 
 @pytest.mark.parametrize("own", ["lang.lm", "lang.rescore_lm"])

@@ -36,6 +36,8 @@ class AcousticModel(nn.Module):
         self.output = nn.Linear(sizes[-1], num_pdfs)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if self.training and self.config.input_dropout > 0:
+            inputs = dropout(inputs, self.config.input_dropout)
         for layer in self.hidden:
             inputs = torch.relu(layer(inputs))  # (N, hidden_size)
             if self.training and self.config.dropout > 0:
@@ -65,6 +67,16 @@ def dropout(inputs: Tensor, rate: float) -> Tensor:
     words = torch.empty(math.ceil(inputs.numel() / 8), dtype=torch.int64, device=inputs.device).random_(-(2**63), None)
     kept = words.view(torch.int8)[: inputs.numel()].ge_(dropped - 128)  # each byte is now 1 or 0
     return inputs * kept.view(inputs.shape).to(inputs.dtype).mul_(256 / (256 - dropped))
+
+
+@torch.no_grad()
+def limit_norms(model: AcousticModel, most: float) -> None:
+    """Scale down the weights into each hidden unit to a Euclidean norm of `most` at the most (Srivastava et al. 2014,
+    section 5.1). 0 limits nothing."""
+    if most > 0:
+        for name, weight in model.hidden.named_parameters():
+            if name.endswith("weight"):
+                weight.renorm_(2, 0, most)
 
 
 def save_model(folder: Path, model: AcousticModel, card: Mapping[str, Any]) -> None:

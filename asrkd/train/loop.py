@@ -3,11 +3,10 @@ seed."""
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +17,17 @@ from torch.utils.tensorboard import SummaryWriter
 from asrkd.config import FeatureConfig, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
-from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
 from asrkd.experiment import write_jsonl
-from asrkd.models.dnn import AcousticModel, load_model, save_model
+from asrkd.models.dnn import AcousticModel, limit_norms, load_model, save_model
 from asrkd.progress import duration
 from asrkd.torchrun import rank, world
 from asrkd.train import ranks
+from asrkd.train.batches import Batch, batches
 from asrkd.train.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from asrkd.train.data import FrameData
 from asrkd.train.device import autocast
+from asrkd.train.jitter import jittered
 from asrkd.train.order import permuted, positions_of_steps, seed_of, steps_of_epoch
 from asrkd.train.perturb import perturbed, reach, speed_warps
 
@@ -38,21 +38,6 @@ DEV_BATCH = 4096  # frames
 WARM_UP = 0.02  # of the training's steps
 EXPLODED = 100.0  # times the loss of a guess: no training comes back from there
 TRAIN_SAMPLE = 100_000  # frames that the accuracy on the training set is measured on
-
-
-class Batch(NamedTuple):
-    inputs: Tensor  # (B, window * mel) of the stored type
-    labels: Tensor  # (B,) int64
-    targets: SoftTargets | Tensor | None
-    counts: list[int]  # frames at each of train.speeds
-
-    def to(self, device: torch.device) -> "Batch":
-        targets = None if self.targets is None else self.targets.to(device)
-        return self._replace(
-            inputs=self.inputs.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            targets=targets,
-        )
 
 
 def train_model(
@@ -71,7 +56,7 @@ def train_model(
     card: Mapping[str, Any],
     compiled: bool = False,
 ) -> None:
-    """Train a net into `folder`: model.safetensors and card.json of the epoch that is best on dev, and curves.jsonl.
+    """Train a net into `folder`: model.safetensors and card.json of the epoch to keep, and curves.jsonl.
 
     targets: soft targets of the training frames; None when the loss has hard_weight 1. card: what the model's card
     tells beside its shape and training. compiled: the steps go through torch.compile. A call that was killed goes on
@@ -109,14 +94,15 @@ def train_model(
             block = range(state.step, min(state.step + STEPS_BETWEEN_CHECKS, steps))
             positions = positions_of_steps(train, config, seed, state.epoch, block)  # (steps, B)
             done = []
-            for step, batch in zip(block, _batches(wide, targets, positions, len(warps), device), strict=True):
-                if model_config.dropout > 0:
-                    # Its noise follows from seed, epoch and step, so that a resumed run repeats it.
-                    torch.manual_seed(seed_of(seed, state.epoch, step, rank()))
+            for step, batch in zip(block, batches(wide, targets, positions, len(warps), device), strict=True):
+                # Dropout and jitter follow from seed, epoch and step, so that a resumed run repeats them.
+                torch.manual_seed(seed_of(seed, state.epoch, step, rank()))
                 lr = learning_rate((state.epoch * steps + step) / (config.epochs * steps), config)
                 optimizer.param_groups[0]["lr"] = lr
-                batch = batch._replace(inputs=perturbed(batch.inputs.float(), warps, batch.counts))
+                inputs = perturbed(batch.inputs.float(), warps, batch.counts)
+                batch = batch._replace(inputs=jittered(inputs, config.jitter))
                 done.append(train_step(net, loss, optimizer, batch, config.precision, world() / batch_size))
+                limit_norms(model, config.max_norm)
             state.step = block.stop
             losses = ranks.summed(torch.stack(done)).tolist()
             _check(losses, EXPLODED * guess, state, positions, train, folder)
@@ -149,8 +135,7 @@ def train_model(
             write_jsonl(folder / CURVES, state.curves)
             _show(name, curve, board)
 
-        gain = dev_accuracy - state.best_accuracy
-        if gain > 0:
+        if dev_accuracy > state.best_accuracy or config.keep == "last":
             state.best_accuracy = dev_accuracy
             training = {"seed": seed, "hard_weight": loss.hard_weight, "temperature": loss.temperature}
             result = {key: curve[key] for key in ("epoch", "dev_accuracy", "dev_cross_entropy")}
@@ -205,42 +190,6 @@ def train_step(
     optimizer.step()
     right = (logits.detach().max(1).indices == batch.labels).sum()
     return torch.stack([terms.soft * frames, terms.hard * frames, terms.total * frames, right]).detach()
-
-
-def _batches(
-    data: FrameData, targets: SoftTargetStore | None, positions: Tensor, speeds: int, device: torch.device
-) -> Iterator[Batch]:
-    """The batch of each row of `positions` (steps, B), or this process's share of it, on the device.
-
-    For a GPU the next one is gathered and copied while the present one is computed.
-    """
-
-    def load(row: Tensor) -> Batch:
-        own = ranks.share(row)
-        speed = ranks.share(torch.arange(len(row)) * speeds // len(row))
-        counts = torch.bincount(speed, minlength=speeds).tolist()
-        batch = Batch(*data.batch(own), targets.gather(own) if targets is not None else None, counts)
-        return batch.to(device) if device.type == "cpu" else _pinned(batch)
-
-    if device.type == "cpu":
-        yield from map(load, positions)
-        return
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(load, positions[0])
-        for row in positions[1:]:
-            ready, waiting = waiting.result(), thread.submit(load, row)
-            yield ready.to(device)
-        yield waiting.result().to(device)
-
-
-def _pinned(batch: Batch) -> Batch:
-    """In memory that a GPU copies from while the processor works on."""
-    inputs, labels, targets, counts = batch
-    if isinstance(targets, SoftTargets):
-        targets = SoftTargets(*(tensor.pin_memory() for tensor in targets))
-    elif targets is not None:
-        targets = targets.pin_memory()
-    return Batch(inputs.pin_memory(), labels.pin_memory(), targets, counts)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from asrkd.config import ModelConfig
 from asrkd.errors import UserError
-from asrkd.models.dnn import AcousticModel, dropout, load_model, save_model
+from asrkd.models.dnn import AcousticModel, dropout, limit_norms, load_model, save_model
 
 CONFIG = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.0)
 
@@ -62,6 +62,33 @@ def test_dropout_is_for_training_alone() -> None:
     inputs = torch.randn(3, 20)
     assert not torch.equal(model.train()(inputs), model(inputs))
     assert torch.equal(model.eval()(inputs), model(inputs))
+
+
+def test_inputs_are_dropped_too() -> None:
+    model = AcousticModel(5, 9, ModelConfig(hidden_layers=0, left=2, right=1, dropout=0.0, input_dropout=0.25))
+    model.initialise(0)
+    inputs, ones = torch.ones(4000, 20), torch.ones(20)
+    torch.manual_seed(0)
+    outputs = model.train()(inputs)
+    # Of a linear net, each output is the sum of the kept weights over 0.75: its variance is that of the coins.
+    weights = model.output.weight.detach()
+    torch.testing.assert_close(outputs.mean(0), weights @ ones, atol=0.1, rtol=0)
+    torch.testing.assert_close(outputs.var(0), weights.square().sum(1) * 0.25 / 0.75, atol=0, rtol=0.15)
+    torch.testing.assert_close(model.eval()(inputs[:1])[0], weights @ ones)
+
+
+def test_norms_above_the_limit_are_scaled_to_it() -> None:
+    model = AcousticModel(1, 2, ModelConfig(hidden_layers=1, hidden_size=3, left=1, right=0))
+    with torch.no_grad():
+        model.state_dict()["hidden.0.weight"].copy_(torch.tensor([[3.0, 4.0], [0.6, -0.8], [0.0, 0.0]]))
+        model.state_dict()["hidden.0.bias"].fill_(9)
+        model.output.weight.fill_(9)
+    limit_norms(model, 2.0)
+    weights = model.state_dict()
+    torch.testing.assert_close(weights["hidden.0.weight"], torch.tensor([[1.2, 1.6], [0.6, -0.8], [0.0, 0.0]]))
+    assert (weights["hidden.0.bias"] == 9).all() and (weights["output.weight"] == 9).all()
+    limit_norms(model, 0.0)
+    assert weights["hidden.0.weight"].norm() > 2
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.targets import SoftTargets
 from asrkd.models.dnn import AcousticModel
-from asrkd.train.loop import Batch, train_step
+from asrkd.train.batches import Batch
+from asrkd.train.loop import train_step
 
 MEL, PDFS, FRAMES, KEPT = 4, 7, 16, 3
 MODEL = ModelConfig(hidden_layers=2, hidden_size=8, left=2, right=1, dropout=0.1)

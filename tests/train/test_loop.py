@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from asrkd.config import Config, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.errors import UserError
-from asrkd.experiment import read_jsonl
+from asrkd.experiment import read_json, read_jsonl
 from asrkd.features.store import FrameStore
 from asrkd.train import loop
 from asrkd.train.checkpoint import CHECKPOINT
@@ -72,8 +72,8 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), settings())
 
 def settings() -> Config:
     config = Config()
-    config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.1)
-    config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16")
+    config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.1, input_dropout=0.1)
+    config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16", max_norm=1.5)
     return config
 
 
@@ -137,6 +137,24 @@ def test_every_step_has_its_rate(exp: Path, config: Config, tmp_path: Path) -> N
     train(exp, tmp_path / "model", config)
     curves = read_jsonl(tmp_path / "model" / loop.CURVES)
     assert [row["learning_rate"] for row in curves] == pytest.approx([0.005, 0.0], abs=2e-4)
+
+
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 2), ("last", 4)])
+def test_the_epoch_that_is_kept(
+    exp: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, epoch: int
+) -> None:
+    measured = iter([(50.0, 1.0), (60.0, 1.0), (60.0, 0.9), (40.0, 1.0), (99.0, 0.0)])  # four epochs, then train
+    monkeypatch.setattr(loop, "evaluate", lambda *_: next(measured))
+    config.train.keep = keep
+    train(exp, tmp_path / "model", config)
+    assert read_json(tmp_path / "model" / "card.json")["epoch"] == epoch
+
+
+def test_no_weights_into_a_unit_are_above_the_limit(exp: Path, config: Config, tmp_path: Path) -> None:
+    config.train.max_norm, config.train.epochs = 0.5, 1
+    train(exp, tmp_path / "model", config)
+    norms = load_file(tmp_path / "model" / "model.safetensors")["hidden.0.weight"].norm(dim=1)
+    assert 0.45 < norms.mean() <= norms.max() < 0.5001  # a start's are 1.4
 
 
 def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:
