@@ -27,6 +27,7 @@ STEPS = {
     "lang": (2, "asrkd.lang.prepare:prepare_lang", "Make the lexicon, the vocabulary and the language model."),
     "align": (3, "asrkd.align.prepare:align_corpus", "Align from a flat start, tie states, label every frame."),
     "train": (4, "asrkd.train.members:train_members", "Train the members of the ensemble."),
+    "fold-teachers": (5, "asrkd.train.folds:train_fold_teachers", "Train distill.folds' teachers, if there are any."),
     "soft-targets": (5, "asrkd.train.soft_targets:make_soft_targets", "Store the ensemble's softened posteriors."),
     "distil": (6, "asrkd.train.students:train_students", "Distil the ensemble into a student at each temperature."),
     "limited": (7, "asrkd.train.limited:train_limited", "Train on shares of the data, hard against soft targets."),
@@ -36,7 +37,7 @@ STEPS = {
     "report": (10, "asrkd.report.prepare:write_report", "Write the tables and the HTML page."),
 }
 
-TRAININGS = ("train", "distil", "limited")  # the steps that torchrun shares out
+TRAININGS = ("train", "fold-teachers", "distil", "limited")  # the steps that torchrun shares out
 
 experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
 

@@ -127,6 +127,8 @@ class DistillConfig:
     top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each
     tail: str = "even"  # what the loss takes the other pdfs for: even, lump or drop; see docs/soft-targets.md
     seed: int = 101
+    folds: int = 0  # of train's speakers: a frame's targets come from teachers that never heard its speaker; 0: members
+    fold_members: int = 2  # teachers of each fold
 
 
 @dataclass
@@ -289,6 +291,8 @@ def validate(config: Config) -> None:
     expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
     expect(0 <= c.model.input_dropout <= 0.9, "model.input_dropout", c.model.input_dropout, "0 to 0.9")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
+    expect(c.distill.folds == 0 or c.distill.folds >= 2, "distill.folds", c.distill.folds, "0 (no folds) or 2 or more")
+    expect(c.distill.fold_members >= 1, "distill.fold_members", c.distill.fold_members, "at least 1")
     expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
     expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")
     expect(c.decode.acoustic_scale > 0, "decode.acoustic_scale", c.decode.acoustic_scale, "above 0")

@@ -21,6 +21,11 @@ def member_names(config: Config) -> list[str]:
     return [f"member-{number:02d}" for number in range(1, config.ensemble.members + 1)]
 
 
+def fold_teacher_names(config: Config, fold: int) -> list[str]:
+    """Of the teachers that never heard the speakers of a fold, counted from 1."""
+    return [f"fold-{fold}-member-{number:02d}" for number in range(1, config.distill.fold_members + 1)]
+
+
 def student_name(temperature: float) -> str:
     return f"student-T{temperature:g}"
 

@@ -106,6 +106,11 @@ step() {
   asrkd "$1" "$exp" "${flags[@]}"
 }
 
+soft_targets() {
+  step fold-teachers
+  step soft-targets
+}
+
 score_and_report() {
   step score
   step report
@@ -153,7 +158,7 @@ run_stages() {
   run_stage 2 "lexicon and language model" step lang
   run_stage 3 "alignment" step align
   run_stage 4 "train the members" step train
-  run_stage 5 "soft targets of the ensemble" step soft-targets
+  run_stage 5 "soft targets of the ensemble" soft_targets
   run_stage 6 "distil" step distil
   run_stage 7 "limited data" step limited
   run_stage 8 "decoding graph" step graph

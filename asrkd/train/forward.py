@@ -23,12 +23,13 @@ def posteriors(
     ids: Sequence[str] | None = None,
     temperatures: Sequence[float] = (1.0,),
     precision: str = "auto",
+    mean: str = "arithmetic",
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """For each utterance its id and, a temperature each, the members' mean of softmax(z / T): (T, C) float32 on the
     CPU.
 
     ids: the utterances, None for all of the store. One pass over the models serves all temperatures. The models are
-    used where they are, CPU or GPU; the mean is arithmetic. precision: auto, bfloat16 or float32.
+    used where they are, CPU or GPU. precision: auto, bfloat16 or float32; mean: arithmetic or geometric.
     Raises UserError when an utterance is not in the store or the shapes do not fit, ValueError without models.
     """
     if not models:
@@ -60,11 +61,11 @@ def posteriors(
         with autocast(device, precision):
             logits = [model(inputs) for model in models]  # M of (N, C)
         means = [
-            ensemble_posteriors(logits, temperature).cpu().split_with_sizes(count.tolist())
+            ensemble_posteriors(logits, temperature, mean).cpu().split_with_sizes(count.tolist())
             for temperature in temperatures
         ]
         for number, u in enumerate(block):
-            yield store.ids[u], [mean[number] for mean in means]
+            yield store.ids[u], [own[number] for own in means]
 
 
 def log_posteriors(

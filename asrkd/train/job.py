@@ -14,7 +14,7 @@ from asrkd.train import ranks
 from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 from asrkd.train.device import choose_device
-from asrkd.train.jobs import Training, targets_name
+from asrkd.train.jobs import Training
 from asrkd.train.loop import train_model
 
 OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times, which differ from run to run
@@ -32,9 +32,7 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
     targets = None
     if training.hard_weight < 1:
         counts = {data.ids[u]: data.frames_of(u) for u in data.utterances()}
-        targets = _open_targets(
-            exp / targets_name(training.temperature), label_set["hash"], step.inputs["features/train"], counts
-        )
+        targets = _open_targets(exp / training.targets_folder, label_set["hash"], step.inputs["features/train"], counts)
     train_model(
         step.folder,
         data,

@@ -21,6 +21,12 @@ class Training:
     temperature: float = 1.0  # unless hard_weight is 1, the soft targets of that temperature are needed
     utterances: tuple[str, ...] | None = None  # train on these alone; None is all
     about: Mapping[str, Any] = field(default_factory=dict)  # more for the stamp and the card: the share of the data
+    targets: str = ""  # the folder of the soft targets, in place of the temperature's own
+    config: Config | None = None  # whose model and train are this one's, in place of the experiment's
+
+    @property
+    def targets_folder(self) -> str:
+        return self.targets or targets_name(self.temperature)
 
 
 def targets_name(temperature: float) -> str:
@@ -36,7 +42,7 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
     """
     inputs = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("train", "dev")}
     inputs["align"] = identity(exp / "align", "stage 3")
-    steps = [_step(exp, config, training, inputs, made_by, force) for training in trainings]
+    steps = [_step(exp, training.config or config, training, inputs, made_by, force) for training in trainings]
     if world() > 1:
         from asrkd.train import ranks
         from asrkd.train.device import choose_device
@@ -45,9 +51,13 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
         with ranks.joined(choose_device(config.run.device)):
             for training, step in zip(trainings, steps, strict=True):
                 if ranks.from_first(rank() == 0 and step.begin()):
-                    train(exp, config, training, step)
+                    train(exp, training.config or config, training, step)
         return
-    jobs = [(exp, config, training, step) for training, step in zip(trainings, steps, strict=True) if step.begin()]
+    jobs = [
+        (exp, training.config or config, training, step)
+        for training, step in zip(trainings, steps, strict=True)
+        if step.begin()
+    ]
     if jobs:
         # Only now: they import torch, which takes seconds, and where nothing is to be done none are wanted.
         from asrkd.train.device import one_net_at_a_time
@@ -58,7 +68,7 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
 
 
 def _step(exp: Path, config: Config, training: Training, inputs: Mapping[str, str], made_by: str, force: bool) -> Step:
-    targets = targets_name(training.temperature)
+    targets = training.targets_folder
     soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
     tail = section(config, "distill.tail") if soft else {}
     return Step(

@@ -1,28 +1,51 @@
-"""Stage 5: what the ensemble makes of the training frames, at every temperature asked for."""
+"""Stage 5, second half: what the teachers make of the training frames, at every temperature asked for."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asrkd.config import Config, section
 from asrkd.experiment import Step, identity
 from asrkd.parallel import parallel
-from asrkd.systems import member_names
+from asrkd.train.folds import Group, target_groups
 from asrkd.train.jobs import targets_name
 
 
 def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
-    """Write the mean over the members of softmax(z / T) into EXP/targets/train-T2, ..., in one pass over the data.
+    """Write the mean over the teachers of softmax(z / T) into EXP/targets/train-T2, ..., in one pass over the data.
 
-    Raises UserError when a member or the features are missing.
+    The teachers are the members or, with distill.folds, those that never heard the speaker of the frame.
+    Raises UserError when a teacher or the features are missing, or a fold's teacher is not of these folds.
     """
-    members = {f"models/{name}": identity(exp / "models" / name, "stage 4") for name in member_names(config)}
+    folders = {temperature: targets_name(temperature) for temperature in config.distill.temperatures}
+    write_targets(exp, config, folders, target_groups(exp, config), "stage 5", force=force)
+
+
+def write_targets(
+    exp: Path,
+    config: Config,
+    folders: Mapping[float, str],
+    groups: Sequence[Group],
+    made_by: str,
+    *,
+    mean: str = "arithmetic",
+    force: bool = False,
+) -> None:
+    """Each group's targets by its teachers, in a folder of the experiment for each temperature.
+
+    mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing.
+    """
+    # name -> its identity
+    teachers = {f"models/{t}": identity(exp / "models" / t, group.made_by) for group in groups for t in group.teachers}
     features = identity(exp / "features" / "train", "stage 1")
+    more = section(config, "distill.folds", "distill.fold_members") if len(groups) > 1 else {}
+    more |= {} if mean == "arithmetic" else {"mean": mean}
     pending: dict[float, Step] = {}
-    for temperature in config.distill.temperatures:
+    for temperature, folder in folders.items():
         step = Step(
-            exp / targets_name(temperature),
-            made_by="stage 5",
-            config={**section(config, "distill.top_k", "train.precision"), "temperature": temperature},
-            inputs={**members, "features/train": features},
+            exp / folder,
+            made_by=made_by,
+            config={**section(config, "distill.top_k", "train.precision"), **more, "temperature": temperature},
+            inputs={**teachers, "features/train": features},
             force=force,
         )
         if step.begin():
@@ -34,15 +57,19 @@ def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
     from asrkd.train.device import one_net_at_a_time
     from asrkd.train.target_shards import make_shards, write_shard
 
-    folders = {temperature: step.folder for temperature, step in pending.items()}
-    jobs = [(exp, config, shard, folders, members, features) for shard in make_shards(exp / "features" / "train")]
+    paths = {temperature: step.folder for temperature, step in pending.items()}
+    shards = make_shards(exp / "features" / "train", groups)
+    jobs = [(exp, config, shard, paths, teachers, features, mean) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
+    who = f"{len(teachers)} members"
+    if len(groups) > 1:
+        who = f"the {len(groups[0].teachers)} of {len(teachers)} teachers that never heard their speaker"
     for temperature, step in pending.items():
         store = SoftTargetStore.open(step.folder)
         # Not all that lies there: a writer that was killed may have left a temporary file.
         step.finish([CARD, *(shard.path.name for shard in store.shards)])
         print(
-            f"T = {temperature:g}: soft targets of {len(store)} utterances by {len(members)} members, "
+            f"T = {temperature:g}: soft targets of {len(store)} utterances by {who}, "
             f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",
             flush=True,
         )

@@ -1,7 +1,7 @@
 """The parallel part of stage 5: a shard of utterances from features to soft targets on disk."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from asrkd.experiment import read_json
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
 from asrkd.train.device import choose_device
+from asrkd.train.folds import Group
 from asrkd.train.forward import posteriors
 
 # A job's share, which does not depend on the number of jobs. More shards than that would slow the gathering of frames.
@@ -22,16 +23,22 @@ MAX_SHARDS = 64
 class Shard:
     name: str
     utterances: list[str]
+    teachers: list[str]  # folders under EXP/models
 
 
-def make_shards(features: Path) -> list[Shard]:
-    """Runs of utterances of the FrameStore, in order."""
+def make_shards(features: Path, groups: Sequence[Group]) -> list[Shard]:
+    """Runs of utterances of each group, in the FrameStore's order."""
     store = FrameStore.open(features)
     share = max(SHARD_FRAMES, math.ceil(len(store.frames) / MAX_SHARDS))
-    groups: dict[int, list[str]] = {}
-    for name, first in zip(store.ids, store.first.tolist(), strict=True):
-        groups.setdefault(first // share, []).append(name)
-    return [Shard(f"{number:05d}", names) for number, names in enumerate(groups.values())]
+    runs: dict[tuple[int, int], list[str]] = {}
+    for number, group in enumerate(groups):
+        before = 0  # frames of the group
+        for name in group.utterances:
+            runs.setdefault((number, before // share), []).append(name)
+            before += int(store.counts[store.index[name]])
+    return [
+        Shard(f"{place:05d}", names, groups[number].teachers) for place, ((number, _), names) in enumerate(runs.items())
+    ]
 
 
 def write_shard(
@@ -39,10 +46,14 @@ def write_shard(
     config: Config,
     shard: Shard,
     folders: Mapping[float, Path],
-    members: Mapping[str, str],
+    teachers: Mapping[str, str],
     features: str,
+    mean: str,
 ) -> None:
-    """The soft targets of the shard's utterances, at every temperature, but for those that are there already."""
+    """The soft targets of the shard's utterances, at every temperature, but for those that are there already.
+
+    teachers: models/NAME -> the hash of each one that the store has targets of; the shard's are some of them.
+    """
     label_set = read_json(exp / "align" / "label_set.json")
     writers = {
         temperature: SoftTargetStore.create(
@@ -52,7 +63,7 @@ def write_shard(
             top_k=min(config.distill.top_k, label_set["num_pdfs"]),
             label_set=label_set["hash"],
             features=features,
-            members=list(members.values()),
+            members=list(teachers.values()),
             shard=shard.name,
         )
         for temperature, folder in folders.items()
@@ -62,11 +73,11 @@ def write_shard(
     if not missing:
         return
     device = choose_device(config.run.device)
-    models = [load_model(exp / name)[0].to(device) for name in members]
+    models = [load_model(exp / "models" / name)[0].to(device) for name in shard.teachers]
     store = FrameStore.open(exp / "features" / "train")
-    for name, means in posteriors(models, store, missing, list(folders), config.train.precision):
-        for writer, mean in zip(writers.values(), means, strict=True):
+    for name, means in posteriors(models, store, missing, list(folders), config.train.precision, mean):
+        for writer, own in zip(writers.values(), means, strict=True):
             if name not in writer:
-                writer.add(name, mean, first=int(store.first[store.index[name]]))
+                writer.add(name, own, first=int(store.first[store.index[name]]))
     for writer in writers.values():
         writer.close()

@@ -76,4 +76,7 @@ def test_other_steps_are_refused(exp: Path, config: Config) -> None:
     command = [sys.executable, "-m", "asrkd", "decode", str(exp)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
-    assert "asrkd: error: torchrun is for train, distil, limited; call asrkd decode without it" in done.stderr
+    assert (
+        "asrkd: error: torchrun is for train, fold-teachers, distil, limited; call asrkd decode without it"
+        in done.stderr
+    )
