@@ -10,6 +10,24 @@ from asrkd.experiment import Step
 from asrkd.tools import lmplz
 
 TEXTS = {"train": ["A B", "B A X", "A  A C"], "dev": ["A B Y"], "test": ["B C X X"]}
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-1.5\t<unk>
+-99\t<s>\t-0.25
+-0.5\t</s>
+-0.75\tA\t-0.125
+-1\tB\t0
+
+\\2-grams:
+-0.25\t<s> A
+-0.5\tA B
+-0.375\tB </s>
+
+\\end\\
+"""
 
 
 @pytest.fixture
@@ -35,3 +53,10 @@ def exp(tmp_path: Path) -> Path:
 def cut(name: str, text: str) -> MonoCut:
     said = SupervisionSegment(id=name, recording_id=name, start=0, duration=1, text=text, speaker="s")
     return MonoCut(id=name, start=0, duration=1, channel=0, supervisions=[said])
+
+
+@pytest.fixture
+def arpa(tmp_path: Path) -> Path:
+    path = tmp_path / "lm.arpa"
+    path.write_text(ARPA)
+    return path

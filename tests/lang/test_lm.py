@@ -12,32 +12,7 @@ import pytest
 
 from asrkd.errors import UserError
 from asrkd.lang.lm import arpa_words, check_arpa, estimate_lm, write_binary
-
-ARPA = """\\data\\
-ngram 1=5
-ngram 2=3
-
-\\1-grams:
--1.5\t<unk>
--99\t<s>\t-0.25
--0.5\t</s>
--0.75\tA\t-0.125
--1\tB\t0
-
-\\2-grams:
--0.25\t<s> A
--0.5\tA B
--0.375\tB </s>
-
-\\end\\
-"""
-
-
-@pytest.fixture
-def arpa(tmp_path: Path) -> Path:
-    path = tmp_path / "lm.arpa"
-    path.write_text(ARPA)
-    return path
+from tests.lang.conftest import ARPA
 
 
 def test_sound_arpa(arpa: Path) -> None:

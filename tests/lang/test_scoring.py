@@ -9,35 +9,10 @@ from asrkd.errors import UserError
 from asrkd.lang.lm import write_binary
 from asrkd.lang.scoring import perplexity, sentence_scorer
 
-ARPA = """\\data\\
-ngram 1=5
-ngram 2=3
-
-\\1-grams:
--1.5\t<unk>
--99\t<s>\t-0.25
--0.5\t</s>
--0.75\tA\t-0.125
--1\tB\t0
-
-\\2-grams:
--0.25\t<s> A
--0.5\tA B
--0.375\tB </s>
-
-\\end\\
-"""
 # "A B": <s> A, A B, B </s>. "A X A": <s> A; A X backs off with -0.125 to <unk>; A after an unknown word has no
 # context; A </s> backs off with -0.125.
 A_B = -0.25 - 0.5 - 0.375
 A_X_A, X_AFTER_A = -0.25 - 0.75 - 0.125 - 0.5, -0.125 - 1.5
-
-
-@pytest.fixture
-def arpa(tmp_path: Path) -> Path:
-    path = tmp_path / "lm.arpa"
-    path.write_text(ARPA)
-    return path
 
 
 def test_perplexity(arpa: Path) -> None:
