@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.train import ranks
 from asrkd.train.data import FrameData
+
+
+class Targets(Protocol):
+    """A `SoftTargetStore`, or what gives targets of other classes out of one."""
+
+    def gather(self, frame_index: Tensor) -> SoftTargets | Tensor: ...
 
 
 class Batch(NamedTuple):
@@ -29,7 +34,7 @@ class Batch(NamedTuple):
 
 
 def batches(
-    data: FrameData, targets: SoftTargetStore | None, positions: Tensor, speeds: int, device: torch.device
+    data: FrameData, targets: Targets | None, positions: Tensor, speeds: int, device: torch.device
 ) -> Iterator[Batch]:
     """The batch of each row of `positions` (steps, B), or this process's share of it, on the device.
 

@@ -22,7 +22,8 @@ BLOCK = 1_000_000  # frames whose labels are looked at together
 class FrameData:
     """The frames with a label, of the utterances asked for. Positions count frames of the whole FrameStore.
 
-    What is kept in memory grows with the utterances, not with the frames.
+    What is kept in memory grows with the utterances, not with the frames; of frames of some pdfs alone, with the states
+    that the utterances pass through.
     """
 
     ids: list[str]  # U, all utterances of the store
@@ -34,36 +35,45 @@ class FrameData:
     before: Tensor  # (R + 1,) int64, how many frames of ours lie before each run, and in all
     left: int
     right: int
+    classes: Tensor | None = None  # (num_pdfs,) int64, the model's class of each pdf; None where they are the pdfs
 
     @staticmethod
     def open(
-        features: Path, labels: Path, model: ModelConfig, utterances: Collection[str] | None = None
+        features: Path,
+        labels: Path,
+        model: ModelConfig,
+        utterances: Collection[str] | None = None,
+        pdfs: Collection[int] | None = None,
     ) -> "FrameData":
         """features: a FrameStore's folder; labels: the folder of its labels.npy; model: for its window;
-        utterances: their ids, None for all.
+        utterances: their ids, None for all; pdfs: those whose frames are wanted, None for all.
 
         Raises UserError when the labels are missing or not one a frame, or when no frame has one.
         """
         store = FrameStore.open(features)
-        pdfs = _map(labels / LABELS)
-        if pdfs.dtype != np.uint16 or pdfs.shape != (len(store.frames),):
+        own = _map(labels / LABELS)
+        if own.dtype != np.uint16 or own.shape != (len(store.frames),):
             raise UserError(
                 f"{labels / LABELS}: expected uint16 labels of the {len(store.frames)} frames of {features}, "
-                f"found {pdfs.dtype} of shape {pdfs.shape}; run stage 3 again"
+                f"found {own.dtype} of shape {own.shape}; run stage 3 again"
             )
         chosen = np.ones(len(store), dtype=bool)
         if utterances is not None:
             chosen = np.isin(np.array(store.ids), np.array(sorted(utterances)))
-        runs, lengths = _labelled_runs(pdfs, store.counts, chosen)
+        wanted = np.arange(NO_LABEL + 1) != NO_LABEL
+        if pdfs is not None:
+            wanted &= np.isin(np.arange(NO_LABEL + 1), np.array(sorted(pdfs)))
+        runs, lengths = _labelled_runs(own, store.counts, chosen, wanted)
         if not len(runs):
-            raise UserError(f"{labels / LABELS}: no frame has a label; see left_out.jsonl of stage 3")
+            which = "" if pdfs is None else f" of the {len(pdfs)} pdfs {min(pdfs)} to {max(pdfs)} that are wanted"
+            raise UserError(f"{labels / LABELS}: no frame has a label{which}; see left_out.jsonl of stage 3")
         first = torch.from_numpy(store.first)
         return FrameData(
             ids=store.ids,
             first=first,
             last=first + torch.from_numpy(store.counts) - 1,
             frames=map_frames(store),
-            labels=torch.from_numpy(pdfs.view(np.int16)),
+            labels=torch.from_numpy(own.view(np.int16)),
             runs=torch.from_numpy(runs),
             before=torch.from_numpy(np.append(0, np.cumsum(lengths))),
             left=model.left,
@@ -95,7 +105,12 @@ class FrameData:
         """Spliced inputs (B, window * mel) of the stored type, and labels (B,) int64."""
         utterance = self.utterance_of(positions)
         inputs = splice(self.frames, positions, self.first[utterance], self.last[utterance], self.left, self.right)
-        return inputs, self.labels[positions].long() & 0xFFFF
+        return inputs, self.labels_of(positions)
+
+    def labels_of(self, positions: Tensor) -> Tensor:
+        """(B,) int64: the classes of these frames."""
+        pdfs = self.labels[positions].long() & 0xFFFF
+        return pdfs if self.classes is None else self.classes[pdfs]
 
     def utterance_of(self, positions: Tensor) -> Tensor:
         """(B,) the number of the utterance that each frame is in."""
@@ -105,13 +120,18 @@ class FrameData:
         return int(self.last[utterance] - self.first[utterance]) + 1
 
 
-def _labelled_runs(pdfs: np.ndarray, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Begin and length of each run of labelled frames of the chosen utterances, (R,) each; runs may touch."""
+def _labelled_runs(
+    pdfs: np.ndarray, counts: np.ndarray, chosen: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and length of each run of frames of the chosen utterances whose label is wanted, (R,) each; runs may touch.
+
+    wanted: bool, (65536,).
+    """
     ends = np.cumsum(counts)
     runs, lengths = [], []
     for block in np.split(np.arange(len(counts)), np.flatnonzero(np.diff(ends // BLOCK)) + 1):
         begin, end = int(ends[block[0]] - counts[block[0]]), int(ends[block[-1]])
-        usable = (pdfs[begin:end] != NO_LABEL) & np.repeat(chosen[block], counts[block])
+        usable = wanted[pdfs[begin:end]] & np.repeat(chosen[block], counts[block])
         edges = np.flatnonzero(np.diff(usable, prepend=False, append=False))
         runs.append(begin + edges[::2])
         lengths.append(edges[1::2] - edges[::2])

@@ -44,6 +44,21 @@ def posteriors(
             f"{store.folder}: expected models of one shape over {store.frames.shape[1]} mel bins, "
             f"found (mel, pdfs, left, right) of {sorted(shape)}"
         )
+    for block, counts, logits in blocks_of_logits(models, store, ids, precision):
+        means = [ensemble_posteriors(logits, t, mean).cpu().split_with_sizes(counts) for t in temperatures]
+        for number, name in enumerate(block):
+            yield name, [own[number] for own in means]
+
+
+@torch.inference_mode()
+def blocks_of_logits(
+    models: Sequence[AcousticModel], store: FrameStore, ids: Sequence[str], precision: str = "auto"
+) -> Iterator[tuple[list[str], list[int], list[Tensor]]]:
+    """For each block of utterances their ids, their frame counts and each model's logits (N, its classes), on the
+    models' device.
+
+    The models have one window and one number of mel bins, the store's.
+    """
     device = next(models[0].parameters()).device
     frames = map_frames(store)
     left, right = models[0].config.left, models[0].config.right
@@ -59,13 +74,8 @@ def posteriors(
         )
         inputs = inputs.to(device).float()  # (N, window * mel)
         with autocast(device, precision):
-            logits = [model(inputs) for model in models]  # M of (N, C)
-        means = [
-            ensemble_posteriors(logits, temperature, mean).cpu().split_with_sizes(count.tolist())
-            for temperature in temperatures
-        ]
-        for number, u in enumerate(block):
-            yield store.ids[u], [own[number] for own in means]
+            logits = [model(inputs) for model in models]
+        yield [store.ids[u] for u in block], count.tolist(), logits
 
 
 def log_posteriors(

@@ -1,10 +1,11 @@
-"""The one training loop: a member, a student and a limited-data model differ in their loss, their frames and their
-seed."""
+"""The one training loop: a member, a student, a limited-data model and a specialist differ in their loss, their frames,
+their start and their seed."""
 
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,17 @@ from torch.utils.tensorboard import SummaryWriter
 
 from asrkd.config import FeatureConfig, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
-from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.experiment import write_jsonl
 from asrkd.models.dnn import AcousticModel, limit_norms, load_model, save_model
 from asrkd.progress import duration
 from asrkd.torchrun import rank, world
 from asrkd.train import ranks
-from asrkd.train.batches import Batch, batches
+from asrkd.train.batches import Batch, Targets, batches
 from asrkd.train.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from asrkd.train.data import FrameData
 from asrkd.train.device import autocast
+from asrkd.train.halves import Halves, positions_of_halves, steps_of_halves
 from asrkd.train.jitter import jittered
 from asrkd.train.order import permuted, positions_of_steps, seed_of, steps_of_epoch
 from asrkd.train.perturb import perturbed, reach, speed_warps
@@ -45,7 +46,7 @@ def train_model(
     train: FrameData,
     dev: FrameData,
     loss: DistillationLoss,
-    targets: SoftTargetStore | None,
+    targets: Targets | None,
     *,
     num_pdfs: int,
     model_config: ModelConfig,
@@ -55,17 +56,24 @@ def train_model(
     device: torch.device,
     card: Mapping[str, Any],
     compiled: bool = False,
+    start: Mapping[str, Tensor] | None = None,
+    halves: Halves | None = None,
+    dev_numbers: Tensor | None = None,
 ) -> None:
     """Train a net into `folder`: model.safetensors and card.json of the epoch to keep, and curves.jsonl.
 
     targets: soft targets of the training frames; None when the loss has hard_weight 1. card: what the model's card
-    tells beside its shape and training. compiled: the steps go through torch.compile. A call that was killed goes on
-    from its last checkpoint, and its weights come out the same to the bit. Raises UserError when the loss is no longer
-    finite.
+    tells beside its shape and training. compiled: the steps go through torch.compile. start: the weights to begin with;
+    None draws them from the seed. halves: what batches are drawn from, of the frames of `train`; None is all of them.
+    dev_numbers: the frames of dev to evaluate on; None is all. A call that was killed goes on from its last checkpoint,
+    and its weights come out the same to the bit. Raises UserError when the loss is no longer finite.
     """
     name = folder.name
     model = AcousticModel(train.num_mel, num_pdfs, model_config)
-    model.initialise(seed)
+    if start is None:
+        model.initialise(seed)
+    else:
+        model.load_state_dict(start)
     model.to(device)
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -82,7 +90,10 @@ def train_model(
         net.compile()
     first = rank() == 0
     board = SummaryWriter(str(folder), purge_step=state.epoch + 1) if first else None
-    steps, batch_size = steps_of_epoch(len(train), config)
+    if halves is None:
+        (steps, batch_size), draw = steps_of_epoch(len(train), config), partial(positions_of_steps, train)
+    else:
+        (steps, batch_size), draw = steps_of_halves(halves, config), partial(positions_of_halves, halves)
     # The loss of a net that gives every pdf the same probability.
     guess = math.log(num_pdfs) * (loss.hard_weight + (1 - loss.hard_weight) * loss.temperature**2)
 
@@ -92,7 +103,7 @@ def train_model(
         saved = time.monotonic()
         while state.step < steps:
             block = range(state.step, min(state.step + STEPS_BETWEEN_CHECKS, steps))
-            positions = positions_of_steps(train, config, seed, state.epoch, block)  # (steps, B)
+            positions = draw(config, seed, state.epoch, block)  # (steps, B)
             done = []
             for step, batch in zip(block, batches(wide, targets, positions, len(warps), device), strict=True):
                 # Dropout and jitter follow from seed, epoch and step, so that a resumed run repeats them.
@@ -116,7 +127,7 @@ def train_model(
                 left = duration((steps - state.step) * state.seconds / state.step)
                 print(f"{name} epoch {state.epoch + 1}: {state.step}/{steps} batches, {left} left", flush=True)
 
-        dev_accuracy, dev_entropy = evaluate(model, dev, config.precision)
+        dev_accuracy, dev_entropy = evaluate(model, dev, config.precision, dev_numbers)
         frames = steps * batch_size
         soft, hard, _, right = state.sums
         curve = {

@@ -26,6 +26,11 @@ def positions_of_steps(data: FrameData, config: TrainConfig, seed: int, epoch: i
     Each pass over the data has an order of its own.
     """
     _, batch = steps_of_epoch(len(data), config)
+    return positions_of_batches(data, batch, seed, epoch, steps)
+
+
+def positions_of_batches(data: FrameData, batch: int, seed: int, epoch: int, steps: range) -> Tensor:
+    """As `positions_of_steps`, for batches of a given size: (steps, batch)."""
     numbers = torch.arange(steps.start * batch, steps.stop * batch)
     passes, places = numbers // len(data), numbers % len(data)
     for number in range(int(passes[0]), int(passes[-1]) + 1):

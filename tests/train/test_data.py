@@ -47,14 +47,15 @@ def test_subset_of_the_utterances(exp: Path, config: Config) -> None:
 
 @given(data=st.data(), counts=st.lists(st.integers(1, 9), min_size=1, max_size=12))
 def test_runs_against_a_plain_loop(data: st.DataObject, counts: list[int]) -> None:
-    labelled = data.draw(st.lists(st.booleans(), min_size=sum(counts), max_size=sum(counts)))
+    pdfs = data.draw(st.lists(st.sampled_from([7, 8, 65535]), min_size=sum(counts), max_size=sum(counts)))
     chosen = data.draw(st.lists(st.booleans(), min_size=len(counts), max_size=len(counts)))
-    pdfs = np.where(labelled, 7, 65535).astype(np.uint16)
+    usable = data.draw(st.sampled_from([[7, 8], [8]]))
+    wanted = np.isin(np.arange(65536), usable)
     with mock.patch("asrkd.train.data.BLOCK", 10):
-        runs, lengths = _labelled_runs(pdfs, np.array(counts), np.array(chosen))
+        runs, lengths = _labelled_runs(np.array(pdfs, dtype=np.uint16), np.array(counts), np.array(chosen), wanted)
     found = [position for begin, length in zip(runs, lengths, strict=True) for position in range(begin, begin + length)]
     owner = [u for u, count in enumerate(counts) for _ in range(count)]
-    assert found == [i for i, u in enumerate(owner) if labelled[i] and chosen[u]]
+    assert found == [i for i, u in enumerate(owner) if pdfs[i] in usable and chosen[u]]
 
 
 def test_labels_that_do_not_fit_are_refused(exp: Path, config: Config) -> None:
