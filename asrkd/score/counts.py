@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from asrkd.align.labels import load_labels
+from asrkd.align.phones import phone_of_pdfs
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.subsets import stratified_subset
@@ -21,7 +22,7 @@ from asrkd.models.dnn import AcousticModel
 from asrkd.progress import track
 from asrkd.score.confusions import Confusion, confusions, speaker_errors
 from asrkd.score.frames import FrameScores, frame_scores
-from asrkd.score.phones import counting_phones, phone_of_pdfs
+from asrkd.score.phones import counting_phones
 from asrkd.score.plausible import rates
 from asrkd.score.prepare import SCORED, TOP, TRAIN_UTTERANCES
 from asrkd.score.second_pass import second_pass
