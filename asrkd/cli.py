@@ -37,6 +37,18 @@ STEPS = {
     "report": (10, "asrkd.report.prepare:write_report", "Write the tables and the HTML page."),
 }
 
+# recipes/mnist; the stages bear the numbers of their like in the speech recipes, and share their code
+MNIST_STEPS = {
+    "features": (1, "asrkd.mnist.frames:make_frames", "Make frame stores of the images."),
+    "labels": (3, "asrkd.mnist.frames:make_labels", "Write the digit of each image."),
+    "train": (4, "asrkd.train.members:train_members", "Train the large nets."),
+    "soft-targets": (5, "asrkd.mnist.nets:teach", "Store the first large net's softened posteriors."),
+    "distil": (6, "asrkd.mnist.nets:distil", "Train small nets: hard and soft targets, all and some of the digits."),
+    "sweep": (7, "asrkd.mnist.nets:sweep", "Train still smaller students at several temperatures."),
+    "score": (10, "asrkd.mnist.score:score_nets", "Count test errors, before and after bias corrections."),
+    "report": (10, "asrkd.mnist.report:write_report", "Write the tables and the HTML page."),
+}
+
 TRAININGS = ("train", "fold-teachers", "distil", "limited")  # the steps that torchrun shares out
 
 experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
@@ -117,6 +129,15 @@ def step_command(name: str, stage: int, function: str, text: str) -> click.Comma
 
 for _name, _step in STEPS.items():
     cli.add_command(step_command(_name, *_step))
+
+
+@cli.group(cls=InOrder)
+def mnist() -> None:
+    """The paper's section 3 on images of digits: the steps of recipes/mnist/run.sh."""
+
+
+for _name, _step in MNIST_STEPS.items():
+    mnist.add_command(step_command(_name, *_step))
 
 
 @cli.command()

@@ -6,6 +6,7 @@ was chosen, so that a later call of any stage needs no option again.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ class RunConfig:
 
 @dataclass
 class Config:
+@dataclass
+class MnistConfig:
+    """recipes/mnist, the paper's section 3. The members are its large nets, the students its small ones."""
+
+    dev: int = 5000  # images of dev, the last ones of MNIST's training set
+    held_out: bool = False  # whether train lacks them; where it does not, dev tells nothing of new images
+    runs: int = 3  # of each small net, which differ in their seed
+    sweep_sizes: list[int] = field(default_factory=lambda: [30, 300])  # units a layer of still smaller students
+    sweep_temperatures: list[float] = field(default_factory=lambda: [1.0, 1.5, 2.5, 4.0, 8.0, 14.0, 20.0])
+    sweep_epochs: int = 20
+
+
     data: DataConfig = field(default_factory=DataConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     lang: LangConfig = field(default_factory=LangConfig)
@@ -192,6 +205,7 @@ def load_config(*files: Path, overrides: list[str] | None = None) -> Config:
     from yaml import YAMLError
 
     # OmegaConf raises TypeError for a list where keys are expected, and OSError for a file of one number.
+    mnist: MnistConfig = field(default_factory=MnistConfig)
     wrong = (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError)
     merged = OmegaConf.structured(Config)
     for file in files:
@@ -313,6 +327,13 @@ def validate(config: Config) -> None:
         bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
     )
     expect(c.decode.n_best >= 1, "decode.n_best", c.decode.n_best, "at least 1")
+    expect(c.mnist.dev >= 1, "mnist.dev", c.mnist.dev, "at least 1")
+    expect(c.mnist.runs >= 1, "mnist.runs", c.mnist.runs, "at least 1")
+    sizes, temperatures = c.mnist.sweep_sizes, c.mnist.sweep_temperatures
+    expect(all(s >= 1 for s in sizes) and _distinct(sizes), "mnist.sweep_sizes", sizes, "distinct ones of 1 or more")
+    swept = _distinct([student_name(t) for t in temperatures]) and all(t > 0 for t in temperatures)
+    expect(swept, "mnist.sweep_temperatures", temperatures, "distinct ones above 0")
+    expect(c.mnist.sweep_epochs >= 1, "mnist.sweep_epochs", c.mnist.sweep_epochs, "at least 1")
     weights = c.decode.second_weights
     expect(bool(weights) and all(0 <= w <= 1 for w in weights), "decode.second_weights", weights, "some, 0 to 1 each")
     for name, order in (("lm", c.lang.lm_order), ("rescore", c.lang.rescore_order)):
@@ -370,7 +391,7 @@ def _is_text(key: str) -> bool:
     return isinstance(asdict(Config()).get(section, {}).get(name), str)
 
 
-def _distinct(names: list[str]) -> bool:
+def _distinct(names: Sequence[object]) -> bool:
     return len(set(names)) == len(names)
 
 

@@ -139,11 +139,8 @@ prepare_corpus() {
   mv "$exp/corpus/options.new" "$exp/corpus/options"
 }
 
-run_stages() {
-  find_asrkd
-  recall_corpus_options
-  # An experiment that has a config keeps its cut sets, unless an option names a corpus.
-  if $corpus_given || [ ! -f "$exp/config.yaml" ]; then overrides=("${corpus_config[@]}" "${overrides[@]}"); fi
+# The options that every experiment has go to its config.
+configure_experiment() {
   local common=()
   [ -z "$jobs" ] || common+=("run.jobs=$jobs")
   [ -z "$engine" ] || common+=("run.engine=$engine")
@@ -152,6 +149,14 @@ run_stages() {
   # The experiment keeps its config: the recipe's conf only where it is new or --conf names one.
   [ -f "$exp/config.yaml" ] || [ -n "$conf" ] || conf=$default_conf
   asrkd configure "$exp" ${conf:+--conf "$conf"} "${common[@]}" "${overrides[@]}"
+}
+
+run_stages() {
+  find_asrkd
+  recall_corpus_options
+  # An experiment that has a config keeps its cut sets, unless an option names a corpus.
+  if $corpus_given || [ ! -f "$exp/config.yaml" ]; then overrides=("${corpus_config[@]}" "${overrides[@]}"); fi
+  configure_experiment
 
   run_stage 0 "data" prepare_data
   run_stage 1 "features" step features

@@ -142,7 +142,12 @@ def test_right_override(override: str) -> None:
 
 @pytest.mark.parametrize(
     ("override", "good"),
-    [("train.jitter=2", True), ("train.jitter=-1", False), ("features.num_mel_bins=783", False), ("model.left=1", False)],
+    [
+        ("train.jitter=2", True),
+        ("train.jitter=-1", False),
+        ("features.num_mel_bins=783", False),
+        ("model.left=1", False),
+    ],
 )
 def test_images_alone_are_moved(override: str, good: bool) -> None:
     image = ["features.num_mel_bins=784", "model.left=0", "model.right=0", "train.jitter=1"]

@@ -1,0 +1,121 @@
+"""Stages 5 to 7 of recipes/mnist: which small nets are trained, on what.
+
+The large nets are the members of stage 4. As in the paper a single one, the first, is the teacher. Small nets are the
+students of stage 6 without any other regularisation; those with hard targets differ from them in the targets alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from asrkd.align.labels import load_labels
+from asrkd.config import Config
+from asrkd.experiment import read_json
+from asrkd.features.store import FrameStore
+from asrkd.mnist.digits import CLASSES
+from asrkd.train.jobs import Training, train_models
+from asrkd.train.soft_targets import make_soft_targets
+from asrkd.train.students import student_config
+
+PLAIN = "plain"
+STUDENT = "student"
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A transfer set of some digits, and those whose biases are corrected afterwards."""
+
+    name: str
+    label: str
+    digits: tuple[int, ...]  # in the transfer set
+    corrected: tuple[int, ...]
+
+
+WITHOUT_3 = Partial("without-3", "without threes", tuple(digit for digit in range(CLASSES) if digit != 3), (3,))
+ONLY_7_8 = Partial("only-7-8", "sevens and eights alone", (7, 8), (7, 8))
+PARTIALS = (WITHOUT_3, ONLY_7_8)
+
+
+def teach(exp: Path, config: Config, force: bool = False) -> None:
+    """Stage 5: the first large net's soft targets at every temperature that a small net needs."""
+    temperatures = sorted({*config.distill.temperatures[:1], *config.mnist.sweep_temperatures})
+    own = replace(
+        config,
+        ensemble=replace(config.ensemble, members=1),
+        distill=replace(config.distill, temperatures=temperatures),
+    )
+    make_soft_targets(exp, own, force)
+
+
+def distil(exp: Path, config: Config, force: bool = False) -> None:
+    """Stage 6: small nets with hard targets, with soft ones, and with soft ones of some of the digits alone.
+
+    Raises UserError when an input is missing or a loss is no longer finite.
+    """
+    store = FrameStore.open(exp / "features" / "train")
+    labels = load_labels(exp / "align" / "train")
+    weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
+    trainings = []
+    for run, seed in seeds(config).items():
+        trainings.append(Training(f"{PLAIN}-{run}", seed))
+        trainings.append(Training(f"{STUDENT}-{run}", seed, weight, temperature))
+        for partial in PARTIALS:
+            chosen = np.flatnonzero(np.isin(labels, partial.digits))
+            utterances = tuple(store.ids[u] for u in chosen)
+            about = {"digits": list(partial.digits)}
+            trainings.append(Training(f"{partial.name}-{run}", seed, weight, temperature, utterances, about))
+    train_models(exp, small_config(config), trainings, "stage 6", force)
+    _show(exp, trainings)
+
+
+def sweep(exp: Path, config: Config, force: bool = False) -> None:
+    """Stage 7: still smaller students at several temperatures. Raises UserError as `distil` does."""
+    own = small_config(config)
+    for size in config.mnist.sweep_sizes:
+        sized = replace(
+            own,
+            model=replace(own.model, hidden_size=size),
+            train=replace(own.train, epochs=config.mnist.sweep_epochs),
+        )
+        trainings = [
+            Training(sweep_name(size, temperature, run), seed, config.distill.hard_weight, temperature)
+            for temperature in config.mnist.sweep_temperatures
+            for run, seed in seeds(config).items()
+        ]
+        train_models(exp, sized, trainings, "stage 7", force)
+        _show(exp, trainings)
+
+
+def small_config(config: Config) -> Config:
+    """The students' config without what regularises the large nets."""
+    own = student_config(config)
+    return replace(own, model=replace(own.model, input_dropout=0.0), train=replace(own.train, max_norm=0.0, jitter=0))
+
+
+def seeds(config: Config) -> Mapping[int, int]:
+    """run -> seed of a small net, runs counted from 1."""
+    return {run: config.distill.seed + run - 1 for run in range(1, config.mnist.runs + 1)}
+
+
+def sweep_name(size: int, temperature: float, run: int) -> str:
+    return f"sweep-{size}-T{temperature:g}-{run}"
+
+
+def small_names(config: Config) -> list[str]:
+    """Of all nets of stages 6 and 7."""
+    kinds = (PLAIN, STUDENT, *(partial.name for partial in PARTIALS))
+    names = [f"{kind}-{run}" for kind in kinds for run in seeds(config)]
+    return names + [
+        sweep_name(size, temperature, run)
+        for size in config.mnist.sweep_sizes
+        for temperature in config.mnist.sweep_temperatures
+        for run in seeds(config)
+    ]
+
+
+def _show(exp: Path, trainings: Sequence[Training]) -> None:
+    for training in trainings:
+        card = read_json(exp / "models" / training.name / "card.json")
+        print(f"{training.name}: {card['dev_accuracy']:.2f} % of the dev images", flush=True)
