@@ -85,8 +85,8 @@ class ModelConfig:
     left: int = 20
     right: int = 5
     dropout: float = 0.1
-
     input_dropout: float = 0.0  # of the spliced inputs; students have the same
+
 
 @dataclass
 class TrainConfig:
@@ -97,12 +97,12 @@ class TrainConfig:
     learning_rate: float = 0.08
     momentum: float = 0.9
     weight_decay: float = 0.0003
-    epochs: int = 8
     max_norm: float = 0.0  # of the weights into each hidden unit; 0 limits nothing
-    speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
+    epochs: int = 8
     keep: str = "best"  # the epoch that is best on dev, or the last one, where dev is part of train
-    epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
+    speeds: list[float] = field(default_factory=lambda: [1.0])  # each at which an equal share of a batch is heard
     jitter: int = 0  # pixels up to which square images are moved, where a frame is one; for no speech
+    epoch_frames: int = 100000  # an epoch passes over the data as often as it takes to reach this many
     precision: str = "auto"  # auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it
 
 
@@ -141,6 +141,19 @@ class LimitedConfig:
 
 
 @dataclass
+class SpecialistsConfig:
+    """Stage 11. Specialists beside the first member, the generalist."""
+
+    count: int = 10
+    pdfs: int = 60  # of each one's cluster; a pdf may be in several
+    epochs: int = 3  # over the frames of the cluster, with as many others
+    learning_rate: float = 0.02
+    hard_weight: float = 0.5  # of those that have the generalist's soft targets too
+    temperature: float = 1.0  # of these; at another one the dustbin's soft and hard targets contradict each other
+    seed: int = 301
+
+
+@dataclass
 class DecodeConfig:
     """Stages 8 and 9. Every system is decoded with the same graph, beam and prior."""
 
@@ -157,6 +170,18 @@ class DecodeConfig:
 
 
 @dataclass
+class MnistConfig:
+    """recipes/mnist, the paper's section 3. The members are its large nets, the students its small ones."""
+
+    dev: int = 5000  # images of dev, the last ones of MNIST's training set
+    held_out: bool = False  # whether train lacks them; where it does not, dev tells nothing of new images
+    runs: int = 3  # of each small net, which differ in their seed
+    sweep_sizes: list[int] = field(default_factory=lambda: [30, 300])  # units a layer of still smaller students
+    sweep_temperatures: list[float] = field(default_factory=lambda: [1.0, 1.5, 2.5, 4.0, 8.0, 14.0, 20.0])
+    sweep_epochs: int = 20
+
+
+@dataclass
 class RunConfig:
     """Where the work runs. No result depends on it, but for the last bits of a net that is the only one of its stage
     and is trained on several threads, on a GPU, by several processes or through torch.compile."""
@@ -169,18 +194,6 @@ class RunConfig:
 
 @dataclass
 class Config:
-@dataclass
-class MnistConfig:
-    """recipes/mnist, the paper's section 3. The members are its large nets, the students its small ones."""
-
-    dev: int = 5000  # images of dev, the last ones of MNIST's training set
-    held_out: bool = False  # whether train lacks them; where it does not, dev tells nothing of new images
-    runs: int = 3  # of each small net, which differ in their seed
-    sweep_sizes: list[int] = field(default_factory=lambda: [30, 300])  # units a layer of still smaller students
-    sweep_temperatures: list[float] = field(default_factory=lambda: [1.0, 1.5, 2.5, 4.0, 8.0, 14.0, 20.0])
-    sweep_epochs: int = 20
-
-
     data: DataConfig = field(default_factory=DataConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     lang: LangConfig = field(default_factory=LangConfig)
@@ -190,7 +203,9 @@ class MnistConfig:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     limited: LimitedConfig = field(default_factory=LimitedConfig)
+    specialists: SpecialistsConfig = field(default_factory=SpecialistsConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
+    mnist: MnistConfig = field(default_factory=MnistConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 
@@ -205,7 +220,6 @@ def load_config(*files: Path, overrides: list[str] | None = None) -> Config:
     from yaml import YAMLError
 
     # OmegaConf raises TypeError for a list where keys are expected, and OSError for a file of one number.
-    mnist: MnistConfig = field(default_factory=MnistConfig)
     wrong = (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError)
     merged = OmegaConf.structured(Config)
     for file in files:
@@ -287,6 +301,7 @@ def validate(config: Config) -> None:
     expect(c.model.left >= 0, "model.left", c.model.left, "0 or more frames")
     expect(c.model.right >= 0, "model.right", c.model.right, "0 or more frames")
     expect(0 <= c.model.dropout <= 0.9, "model.dropout", c.model.dropout, "0 to 0.9")
+    expect(0 <= c.model.input_dropout <= 0.9, "model.input_dropout", c.model.input_dropout, "0 to 0.9")
     expect(0 <= c.distill.dropout <= 0.9, "distill.dropout", c.distill.dropout, "0 to 0.9")
     expect(c.distill.tail in ("lump", "even", "drop"), "distill.tail", c.distill.tail, "lump, even or drop")
     expect(c.distill.top_k >= 0, "distill.top_k", c.distill.top_k, "0 (all pdfs) or more")
@@ -295,38 +310,23 @@ def validate(config: Config) -> None:
     expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
     expect(bool(c.train.speeds), "train.speeds", c.train.speeds, "at least one")
     expect(all(0.5 <= s <= 2 for s in c.train.speeds), "train.speeds", c.train.speeds, "0.5 to 2")
-    expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
-    expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
-    expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
-    expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
-    expect(c.distill.epochs >= 1, "distill.epochs", c.distill.epochs, "at least 1")
-    expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
-    expect(c.distill.hidden_layers >= 0, "distill.hidden_layers", c.distill.hidden_layers, "0 (the members') or more")
-    expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
-    expect(0 <= c.model.input_dropout <= 0.9, "model.input_dropout", c.model.input_dropout, "0 to 0.9")
-    expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
-    expect(c.distill.folds == 0 or c.distill.folds >= 2, "distill.folds", c.distill.folds, "0 (no folds) or 2 or more")
-    expect(c.distill.fold_members >= 1, "distill.fold_members", c.distill.fold_members, "at least 1")
-    expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
-    expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")
-    expect(c.decode.acoustic_scale > 0, "decode.acoustic_scale", c.decode.acoustic_scale, "above 0")
-    expect(c.decode.search_beam > 0, "decode.search_beam", c.decode.search_beam, "above 0")
-    expect(c.decode.lattice_beam > 0, "decode.lattice_beam", c.decode.lattice_beam, "above 0")
-    expect(c.decode.min_active >= 0, "decode.min_active", c.decode.min_active, "0 or more")
-    least = f"more than decode.min_active, {c.decode.min_active}"
     square = math.isqrt(f.num_mel_bins) ** 2 == f.num_mel_bins
     image = square and c.model.left == c.model.right == 0 and c.train.speeds == [1.0]
     images = "0, or pixels of a square features.num_mel_bins with model.left=0 model.right=0 train.speeds=[1.0]"
     expect(c.train.jitter == 0 or (c.train.jitter > 0 and image), "train.jitter", c.train.jitter, images)
     expect(c.train.keep in ("best", "last"), "train.keep", c.train.keep, "best or last")
     expect(c.train.max_norm >= 0, "train.max_norm", c.train.max_norm, "0 (no limit) or more")
-    expect(c.decode.max_active > c.decode.min_active, "decode.max_active", c.decode.max_active, least)
-    expect(bool(c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "at least one")
-    expect(all(s >= 0 for s in c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "0 or more")
-    expect(
-        bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
-    )
-    expect(c.decode.n_best >= 1, "decode.n_best", c.decode.n_best, "at least 1")
+    expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
+    expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
+    expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
+    expect(c.ensemble.seed >= 0, "ensemble.seed", c.ensemble.seed, "0 or more")
+    expect(c.distill.hidden_layers >= 0, "distill.hidden_layers", c.distill.hidden_layers, "0 (the members') or more")
+    expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
+    expect(c.distill.epochs >= 1, "distill.epochs", c.distill.epochs, "at least 1")
+    expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
+    expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
+    expect(c.distill.folds == 0 or c.distill.folds >= 2, "distill.folds", c.distill.folds, "0 (no folds) or 2 or more")
+    expect(c.distill.fold_members >= 1, "distill.fold_members", c.distill.fold_members, "at least 1")
     expect(c.mnist.dev >= 1, "mnist.dev", c.mnist.dev, "at least 1")
     expect(c.mnist.runs >= 1, "mnist.runs", c.mnist.runs, "at least 1")
     sizes, temperatures = c.mnist.sweep_sizes, c.mnist.sweep_temperatures
@@ -334,6 +334,28 @@ def validate(config: Config) -> None:
     swept = _distinct([student_name(t) for t in temperatures]) and all(t > 0 for t in temperatures)
     expect(swept, "mnist.sweep_temperatures", temperatures, "distinct ones above 0")
     expect(c.mnist.sweep_epochs >= 1, "mnist.sweep_epochs", c.mnist.sweep_epochs, "at least 1")
+    expect(c.limited.seed >= 0, "limited.seed", c.limited.seed, "0 or more")
+    own = c.specialists
+    expect(own.count >= 1, "specialists.count", own.count, "at least 1")
+    expect(own.pdfs >= 1, "specialists.pdfs", own.pdfs, "at least 1")
+    expect(own.epochs >= 1, "specialists.epochs", own.epochs, "at least 1")
+    expect(own.learning_rate > 0, "specialists.learning_rate", own.learning_rate, "above 0")
+    expect(0 <= own.hard_weight < 1, "specialists.hard_weight", own.hard_weight, "0 to below 1")
+    expect(own.temperature > 0, "specialists.temperature", own.temperature, "above 0")
+    expect(own.seed >= 0, "specialists.seed", own.seed, "0 or more")
+    expect(c.decode.decoder in ("k2", "kaldi"), "decode.decoder", c.decode.decoder, "k2 or kaldi")
+    expect(c.decode.acoustic_scale > 0, "decode.acoustic_scale", c.decode.acoustic_scale, "above 0")
+    expect(c.decode.search_beam > 0, "decode.search_beam", c.decode.search_beam, "above 0")
+    expect(c.decode.lattice_beam > 0, "decode.lattice_beam", c.decode.lattice_beam, "above 0")
+    expect(c.decode.min_active >= 0, "decode.min_active", c.decode.min_active, "0 or more")
+    least = f"more than decode.min_active, {c.decode.min_active}"
+    expect(c.decode.max_active > c.decode.min_active, "decode.max_active", c.decode.max_active, least)
+    expect(bool(c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "at least one")
+    expect(all(s >= 0 for s in c.decode.lm_scales), "decode.lm_scales", c.decode.lm_scales, "0 or more")
+    expect(
+        bool(c.decode.insertion_penalties), "decode.insertion_penalties", c.decode.insertion_penalties, "at least one"
+    )
+    expect(c.decode.n_best >= 1, "decode.n_best", c.decode.n_best, "at least 1")
     weights = c.decode.second_weights
     expect(bool(weights) and all(0 <= w <= 1 for w in weights), "decode.second_weights", weights, "some, 0 to 1 each")
     for name, order in (("lm", c.lang.lm_order), ("rescore", c.lang.rescore_order)):

@@ -43,6 +43,18 @@ def covariance(blocks: Iterable[Tensor]) -> Tensor:
     return (outer - total.outer(total) / frames) / (frames - 1)
 
 
+def correlation(covariance: Tensor) -> Tensor:
+    """Of the predictions, from their covariance (C, C): (C, C) float64. A pdf whose predictions never vary has zeros.
+
+    The covariance of two pdfs grows with how frequent they are, and in speech that differs by a factor of hundreds
+    (silence): its columns are told apart by their length before anything else, so that the frequent pdfs are clusters
+    of one and all others are one cluster.
+    """
+    deviation = covariance.double().diag().clamp(min=0).sqrt()
+    scale = torch.where(deviation > 0, 1 / deviation, 0)  # (C,)
+    return covariance.double() * scale.outer(scale)
+
+
 def cluster_pdfs(covariance: Tensor, num_clusters: int, seed: int) -> Tensor:
     """The cluster of each pdf: (C,) int64 from 0 to num_clusters - 1, on the device of the covariance; none is empty.
 
@@ -113,6 +125,23 @@ def move_columns(columns: Tensor, clusters: Tensor, generator: torch.Generator) 
         if not moved:
             break
     return clusters
+
+
+def confused_pdfs(covariance: Tensor, clusters: Tensor, size: int) -> Tensor:
+    """The pdfs of each specialist, (K, size) int64, sorted: those whose predictions vary most with a cluster's.
+
+    covariance: (C, C); clusters: (C,), of `cluster_pdfs`. A pdf is taken by its covariance with the sum of the
+    cluster's predictions, which counts how much mass goes back and forth between them; the distance to a cluster's mean
+    would favour the rarest pdfs, whose columns are near to everything. All specialists have as many outputs, and a pdf
+    may have several specialists, as in the paper, whose 61 specialists of 300 classes share out 15,000.
+    Raises ValueError when the size is not from 1 to C - 1: the dustbin of a specialist needs a pdf.
+    """
+    if not 1 <= size < len(covariance):
+        raise ValueError(f"expected a size from 1 to {len(covariance) - 1}, found {size}")
+    shared = covariance.new_zeros(int(clusters.max()) + 1, len(covariance)).index_add_(
+        0, clusters, covariance
+    )  # (K, C)
+    return shared.argsort(dim=1, descending=True, stable=True)[:, :size].sort(1).values
 
 
 def sum_of_squares(columns: Tensor, clusters: Tensor) -> float:

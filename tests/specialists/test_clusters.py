@@ -11,6 +11,8 @@ from torch import Tensor
 
 from asrkd.specialists.clusters import (
     cluster_pdfs,
+    confused_pdfs,
+    correlation,
     covariance,
     describe,
     first_clusters,
@@ -158,3 +160,29 @@ def test_mistakes_are_named() -> None:
         describe(torch.zeros(3).long(), ["a", "b"])
     with pytest.raises(ValueError, match="integers"):
         describe(torch.zeros(2), ["a", "b"])
+
+
+def test_correlation_is_numpys_and_0_of_what_never_varies() -> None:
+    p = posteriors(500, 6).double()
+    np.testing.assert_allclose(correlation(covariance([p])).numpy(), np.corrcoef(p.numpy(), rowvar=False), atol=1e-12)
+    constant = p.clone()
+    constant[:, 2] = 0
+    found = correlation(covariance([constant]))
+    assert found.isfinite().all() and not found[2].any() and not found[:, 2].any()
+    assert found[0, 0] == pytest.approx(1)
+
+
+def test_confused_pdfs_are_those_that_vary_with_the_cluster() -> None:
+    """By the definition: the covariance of each pdf's predictions with the sum of those of the cluster."""
+    blocks = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
+    p = confused(blocks, 4000, seed=5)
+    clusters = torch.tensor([0, 0, 1, 1, 1, 1, 2, 2, 2, 2])  # pdf 2 is in the wrong one
+    found = confused_pdfs(covariance([p]), clusters, 3)
+    for number, pdfs in enumerate(found):
+        total = p[:, clusters == number].sum(1).numpy()
+        expected = np.argsort([-np.cov(p[:, pdf].numpy(), total)[0, 1] for pdf in range(len(blocks))])[:3]
+        assert pdfs.tolist() == sorted(expected.tolist())
+    assert found[0].tolist() == [0, 1, 2]  # it is found all the same
+    for size in (0, 10):
+        with pytest.raises(ValueError, match=f"size from 1 to 9, found {size}"):
+            confused_pdfs(covariance([p]), clusters, size)
