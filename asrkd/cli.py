@@ -35,6 +35,7 @@ STEPS = {
     "decode": (9, "asrkd.decode.prepare:decode_systems", "Decode dev and test with every system."),
     "score": (10, "asrkd.score.prepare:score_systems", "Score words and frames of every system."),
     "report": (10, "asrkd.report.prepare:write_report", "Write the tables and the HTML page."),
+    "specialists": (11, "asrkd.specialists.prepare:train_specialists", "Train specialists and a student of them."),
 }
 
 # recipes/mnist; the stages bear the numbers of their like in the speech recipes, and share their code

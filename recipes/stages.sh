@@ -14,7 +14,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Options of every recipe. A recipe's header documents them: --help prints it.
 stage=0
-stop_stage=10
+stop_stage=  # empty is 10, or --stage where that is above
 conf=
 jobs=
 engine=
@@ -66,11 +66,12 @@ parse_options() {
     esac
     shift
   done
-  [[ $stage =~ ^[0-9]{1,9}$ && $stop_stage =~ ^[0-9]{1,9}$ ]] ||
-    fail "--stage $stage --stop-stage $stop_stage: expected numbers from 0 to 10"
+  [[ $stage =~ ^[0-9]{1,9}$ && ${stop_stage:-0} =~ ^[0-9]{1,9}$ ]] ||
+    fail "--stage $stage${stop_stage:+ --stop-stage $stop_stage}: expected numbers from 0 to 11"
   # 08 is no octal number.
-  stage=$((10#$stage)) stop_stage=$((10#$stop_stage))
-  ((stage <= stop_stage && stop_stage <= 10)) || fail "--stage $stage --stop-stage $stop_stage: expected 0 <= stage <= stop-stage <= 10"
+  stage=$((10#$stage))
+  stop_stage=$((10#${stop_stage:-$((stage > 10 ? stage : 10))}))
+  ((stage <= stop_stage && stop_stage <= 11)) || fail "--stage $stage --stop-stage $stop_stage: expected 0 <= stage <= stop-stage <= 11"
 }
 
 # Paths are kept absolute, so that a later call from another folder finds the same experiment unchanged.
@@ -114,6 +115,12 @@ soft_targets() {
 score_and_report() {
   step score
   step report
+}
+
+# The report of stage 10, where there is one, shows them too.
+specialists() {
+  step specialists
+  [ ! -d "$exp/report" ] || asrkd report "$exp"
 }
 
 # Options of the corpus that this call does not give are those of the call that made it.
@@ -169,6 +176,7 @@ run_stages() {
   run_stage 8 "decoding graph" step graph
   run_stage 9 "decode" step decode
   run_stage 10 "score and report" score_and_report
+  run_stage 11 "specialists" specialists
 }
 
 prepare_data() {

@@ -98,6 +98,7 @@ def test_recipe_help_lists_stages_and_options(name: str) -> None:
         (["--root=/"], "--root=/: unknown option"),
         (["--force=yes"], "--force=yes: unknown option"),
         (["--stage", "9" * 20], "expected numbers"),
+        (["--stage", "12"], "--stage 12 --stop-stage 12: expected 0 <= stage <= stop-stage <= 11"),
         (["--exp", ""], "--exp: expected a value after it, found ''"),
         (["--exp="], "--exp: expected a value after it, found ''"),
         (["--exp", "--force"], "--exp: expected a value after it, found '--force'"),
@@ -147,6 +148,14 @@ def test_a_changed_corpus_is_seen(tmp_path: Path) -> None:
         cuts = read_cuts(exp / "data" / "train.jsonl.gz")
         assert [cut.supervisions[0].text for cut in cuts] == ["ANOTHER WORD" if more == [] else "A WORD"]
         (speech / "a" / "1" / "1" / "1-1.trans.txt").write_text("1-1-0000 ANOTHER WORD\n")
+
+
+def test_the_specialists_are_asked_for(tmp_path: Path) -> None:
+    """Stage 11 is none of those that a call without --stop-stage does, unless it begins with it."""
+    # There is nothing to begin with: the first stage ends in an error.
+    begun = {stage: recipe("librispeech", "--exp", tmp_path / "e", "--stage", stage).stdout for stage in (10, 11)}
+    assert "stage 10" in begun[10] and "stage 11" not in begun[10]
+    assert "stage 11: specialists" in begun[11] and "stage 10" not in begun[11]
 
 
 def test_paths_may_hold_anything(tmp_path: Path) -> None:

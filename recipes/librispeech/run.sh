@@ -9,11 +9,11 @@
 #   0 data                   4 train the members       8 decoding graph
 #   1 features               5 soft targets            9 decode
 #   2 lexicon and LM         6 distil                 10 score and report
-#   3 alignment              7 limited data
+#   3 alignment              7 limited data           11 specialists, if --stop-stage or --stage is 11
 #
 # Options
 #   --stage N                the first stage (0)
-#   --stop-stage N           the last stage (10)
+#   --stop-stage N           the last stage (10; 11 for --stage 11)
 #   --exp DIR                the experiment's folder (exp/librispeech); it remembers every option below
 #   --conf FILE              a YAML file (conf/cpu.yaml for a new experiment; conf/gpu.yaml is the paper's net)
 #   --corpus-dir DIR         a tree in LibriSpeech's layout; without it, --train, --dev and --test are downloaded

@@ -11,11 +11,11 @@
 #   0 data                   4 train the members       8 decoding graph
 #   1 features               5 soft targets            9 decode
 #   2 lexicon and LM         6 distil                 10 score and report
-#   3 alignment              7 limited data
+#   3 alignment              7 limited data           11 specialists, if --stop-stage or --stage is 11
 #
 # Options
 #   --stage N                the first stage (0)
-#   --stop-stage N           the last stage (10)
+#   --stop-stage N           the last stage (10; 11 for --stage 11)
 #   --language CODE          en, es, fr, it or ru (en); all but en spell their words, lang.lexicon=graphemic, unless this
 #                            call has lang.lexicon=FILE
 #   --exp DIR                the experiment's folder (exp/prompts, exp/prompts-fr for --language fr and so on); it

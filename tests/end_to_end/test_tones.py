@@ -36,6 +36,9 @@ SETTINGS = [
     "ensemble.members=2",
     "distill.top_k=10",
     "limited.shares=[0.2]",
+    "specialists.count=2",
+    "specialists.pdfs=15",
+    "specialists.epochs=1",
     "decode.lm_scales=[1.0]",
     "decode.insertion_penalties=[0.0]",
     "run.jobs=1",  # the tests themselves run side by side
@@ -68,7 +71,7 @@ def kill_during(exp: Path, step: str, seconds: float) -> None:
 
 
 def identities(exp: Path) -> dict[str, str]:
-    """Of everything that stages 0 to 10 made, by folder; but for the report, which tells how long things took."""
+    """Of everything that the stages made, by folder; but for the report, which tells how long things took."""
     stamps = {str(path.parent.relative_to(exp)): read_json(path) for path in exp.rglob("stamp.json")}
     assert all(stamp["state"] == "finished" for stamp in stamps.values())
     others = ("report", "evaluate")

@@ -36,8 +36,9 @@ def test_the_correction_takes_it_back(temperature: float) -> None:
 def test_from_a_store(top_k: int, tmp_path: Path) -> None:
     """Of the two most probable pdfs alone: the others share the rest evenly."""
     probs = torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.2, 0.05, 0.65, 0.1]])
-    store = {"temperature": 1.0, "num_pdfs": 4, "label_set": "l", "features": "f", "members": ["m"]}
-    with SoftTargetStore.create(tmp_path, top_k=top_k, **store) as writer:
+    with SoftTargetStore.create(
+        tmp_path, temperature=1.0, num_pdfs=4, top_k=top_k, label_set="l", features="f", members=["m"]
+    ) as writer:
         writer.add("u", probs)
     kept = probs.clone()
     if top_k:
