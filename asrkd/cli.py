@@ -50,6 +50,27 @@ MNIST_STEPS = {
     "report": (10, "asrkd.mnist.report:write_report", "Write the tables and the HTML page."),
 }
 
+# name: (function, what it measures)
+EXPERIMENTS = {
+    "targets": (
+        "asrkd.experiments.targets:compare_targets",
+        "Entropy, accuracy and cross-entropy of the soft targets on training frames and on dev.",
+    ),
+    "temperature": (
+        "asrkd.experiments.temperature:vary_temperature",
+        "Students by temperature, weight of the hard labels, mean over the teachers and form of the targets.",
+    ),
+    "members": (
+        "asrkd.experiments.members:vary_members",
+        "Ensemble and student by the number of members, disagreement, calibration.",
+    ),
+    "sizes": ("asrkd.experiments.sizes:vary_size", "Smaller nets on hard and on soft targets."),
+    "untranscribed": (
+        "asrkd.experiments.untranscribed:withhold_transcripts",
+        "A student on soft targets alone, where half of the corpus has no transcripts.",
+    ),
+}
+
 TRAININGS = ("train", "fold-teachers", "distil", "limited")  # the steps that torchrun shares out
 
 experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
@@ -130,6 +151,35 @@ def step_command(name: str, stage: int, function: str, text: str) -> click.Comma
 
 for _name, _step in STEPS.items():
     cli.add_command(step_command(_name, *_step))
+
+
+@cli.group("experiment", cls=InOrder)
+@experiment
+@click.pass_context
+def experiments(context: click.Context, exp: Path) -> None:
+    """Measure what the paper measures around the stages: `experiment EXP NAME`, on an EXP that has stages 0 to 5."""
+    context.obj = exp
+
+
+def experiment_command(name: str, function: str, text: str) -> click.Command:
+    @click.option("--quick", is_flag=True, help="A few nets of two epochs: shows that it works, measures nothing.")
+    @click.option("--epochs", type=click.IntRange(min=1), help="Of every net, in place of the config's.")
+    @click.option("--force", is_flag=True, help="Do it again, even if it is finished.")
+    @click.pass_obj
+    def run(exp: Path, quick: bool, epochs: int | None, force: bool) -> None:
+        from asrkd.experiment import locked
+        from asrkd.experiments.result import Options
+
+        config = read_config(exp)
+        module, _, attribute = function.partition(":")
+        with locked(exp):
+            getattr(import_module(module), attribute)(exp, config, Options(quick, epochs, force))
+
+    return click.command(name, help=text)(run)
+
+
+for _name, _measured in EXPERIMENTS.items():
+    experiments.add_command(experiment_command(_name, *_measured))
 
 
 @cli.group(cls=InOrder)

@@ -11,7 +11,8 @@ import yaml
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.experiment import Step, read_jsonl, write_json, write_text
-from asrkd.report import details, facts, paper, tables
+from asrkd.report import details, experiments, facts, paper, tables
+from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.page import Fact, figures, page
 from asrkd.report.plots import Curve, squares
 from asrkd.report.scores import Scores, read_comparisons
@@ -44,15 +45,22 @@ def build(
     test_speakers = reports["data"]["test"]["speakers"]
     results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons, test_speakers)]
     if scores.limited:
-        results.insert(1, tables.limited_data(scores))
+        results.insert(1, tables.limited_data(scores, config.distill.folds))
     results.append(tables.members(scores))
     if (passes := facts.passes_table(scores, scales)) is not None:
         results.append(passes)
     results += [details.speakers_table(student, found), details.confusions_table(student, found)]
     results.append(details.phones_table(student, found))
+    tried = experiments.read_experiments(exp)
+    results += [table for experiment in tried for table in experiment.tables]
     about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]
     about += [table for folder, report in reports.items() for table in facts.report_tables(folder, report)]
     about += [facts.times_table(times), facts.machine_table(run)]
+    drawn: list[Lines | HeatMap] = [
+        figure for experiment in tried for figure in (*experiment.lines, *experiment.heat_maps)
+    ]
+    if (by_share := experiments.share_curves(scores)) is not None:
+        drawn.insert(0, by_share)
     config_text = yaml.safe_dump(chosen, sort_keys=False)
 
     write_text(step.folder / "RESULTS.md", results_markdown([*results, *about], lead(scores), config_text))
@@ -67,6 +75,7 @@ def build(
             "stages": reports,
             "decoding": scales,
             "seconds": times,
+            "experiments": {experiment.name: experiment.rows for experiment in tried},
             **run,
             "curves": {curve.label: asdict(curve) for curve in curves},
             "config": chosen,
@@ -76,7 +85,7 @@ def build(
         title=TITLE,
         lead=lead(scores),
         headline=headline(scores, shares),
-        figures=[*figures(scores, curves), phone_figure(student.system.label, found)],
+        figures=[*figures(scores, curves), phone_figure(student.system.label, found), *experiments.draw(drawn)],
         tables=results,
         examples=heard(exp, scores),
         run_tables=about,

@@ -103,7 +103,7 @@ def passes_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> Ta
     return Table("passes", "Two passes", columns, rows, notes)
 
 
-def stamps(exp: Path, scores: Scores) -> dict[str, list[dict[str, Any]]]:
+def stamps(exp: Path, scores: Scores, fold_teachers: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """stage -> the stamps of its steps."""
     models = {
         "4 members": [score.system.name for score in scores.members],
@@ -116,7 +116,7 @@ def stamps(exp: Path, scores: Scores) -> dict[str, list[dict[str, Any]]]:
         "2 lexicon and LM": [exp / "lang"],
         "3 alignment": [exp / "align"],
         "4 members": [],
-        "5 soft targets": [exp / "targets"],
+        "5 soft targets": [*(exp / "models" / name for name in fold_teachers), *(exp / "targets").glob("train-*")],
         "6 students": [],
         "7 limited data": [],
         "8 graph": [exp / "graph"],

@@ -18,7 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from asrkd.report.figures import HeatMap, Lines
 
 # Stand-in colours, all different, and the CSS variables of page.html.j2 that replace them.
 COLOURS = {
@@ -146,6 +148,57 @@ def squares(shares: np.ndarray, names: Sequence[str], title: str) -> str:
         axes.set_title(title, loc="left", x=0)
         described = ", ".join(f"{name} {100 * shares[place, place]:.0f}" for place, name in enumerate(names))
         return _svg(figure, f"{title}: percent of each phone's frames heard as that phone: {described}")
+
+
+def lines(figure: Lines) -> str:
+    with _style(figure.title):
+        drawing, axes = _figure(5.2, 3.5)
+        if figure.diagonal:
+            axes.axline((0, 0), slope=1, color=COLOURS["grid"][0], linewidth=1.0, linestyle="--")
+        for series in figure.series:
+            axes.plot(series.x, series.y, marker="o", markersize=4, color=COLOURS[series.role][0], label=series.label)
+        if figure.log_x:
+            axes.set_xscale("log")
+            axes.set_xticks(sorted({x for series in figure.series for x in series.x}))
+            axes.set_xticks([], minor=True)
+            axes.xaxis.set_major_formatter(EngFormatter(places=1, sep=""))  # 1.6M
+        axes.set_xlabel(figure.x_axis)
+        axes.set_ylabel(figure.y_axis)
+        axes.set_title(figure.title, loc="left")
+        axes.legend(loc="best")
+        points = (
+            f"{series.label}: " + ", ".join(f"{x:g} {y:.1f}" for x, y in zip(series.x, series.y, strict=True))
+            for series in figure.series
+        )
+        return _svg(drawing, f"{figure.title}: {figure.y_axis} by {figure.x_axis}; {'; '.join(points)}")
+
+
+def heat_map(figure: HeatMap) -> str:
+    """The higher a value, the less transparent its square; each has its number in it."""
+    values = np.array(figure.values)  # (R, C)
+    low, high = values.min(), values.max()
+    with _style(figure.title):
+        drawing, axes = _figure(5.2, 1.3 + 0.5 * len(figure.rows))
+        for (row, column), value in np.ndenumerate(values):
+            alpha = 0.08 + 0.5 * (value - low) / (high - low) if high > low else 0.3
+            axes.add_patch(
+                Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=COLOURS["student"][0], alpha=alpha)
+            )
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center")
+        axes.set_xlim(-0.5, len(figure.columns) - 0.5)
+        axes.set_ylim(len(figure.rows) - 0.5, -0.5)
+        axes.set_xticks(range(len(figure.columns)), figure.columns)
+        axes.set_yticks(range(len(figure.rows)), figure.rows)
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.set_xlabel(figure.column_axis)
+        axes.set_ylabel(figure.row_axis)
+        axes.set_title(figure.title, loc="left", x=0)
+        described = "; ".join(
+            f"{name}: " + ", ".join(f"{column} {value:.2f}" for column, value in zip(figure.columns, row, strict=True))
+            for name, row in zip(figure.rows, figure.values, strict=True)
+        )
+        return _svg(drawing, f"{figure.title}: {figure.row_axis} by {figure.column_axis}; {described}")
 
 
 def _style(title: str) -> AbstractContextManager[None]:

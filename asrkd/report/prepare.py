@@ -6,7 +6,9 @@ from pathlib import Path
 from asrkd.config import Config
 from asrkd.experiment import Step, hash_value, identity
 from asrkd.report import facts
+from asrkd.report.experiments import experiment_hashes
 from asrkd.report.scores import read_scores
+from asrkd.systems import fold_teacher_names
 
 
 def write_report(exp: Path, config: Config, force: bool = False) -> None:
@@ -16,9 +18,11 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     """
     made = {"scores": identity(exp / "scores", "stage 10")}
     scores = read_scores(exp, config)
-    stamps = facts.stamps(exp, scores)
+    teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
+    stamps = facts.stamps(exp, scores, teachers)
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
-    chosen = facts.without_folders({name: value for name, value in asdict(config).items() if name != "run"})
+    made |= experiment_hashes(exp)
+    chosen = facts.without_folders({name: value for name, value in asdict(config).items() if name not in ("run", "mnist")})
     step = Step(exp / "report", made_by="stage 10", config=chosen, inputs=made, force=force)
     if step.begin():
         # Only now: what draws takes a second to import, and where nothing is to be done none is wanted.

@@ -22,7 +22,7 @@ def test_clock_counts_overlapping_steps_once_and_pauses_not_at_all() -> None:
 
 
 def test_stamps_by_stage(exp: Path, config: Config) -> None:
-    found = facts.stamps(exp, read_scores(exp, config))
+    found = facts.stamps(exp, read_scores(exp, config), [])
     counts = {stage: len(some) for stage, some in found.items()}
     assert counts["4 members"] == 3
     assert counts["6 students"] == 1

@@ -1,0 +1,171 @@
+"""How many members it takes: the ensemble's accuracy and its student's by the number of members, how much members
+disagree, and how far confidences can be believed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrkd.config import Config
+from asrkd.experiments.frames import SPLITS, labelled, measure_models
+from asrkd.experiments.measures import BINS, SUMS, Measures, disagreement_sums, frame_sums, measures
+from asrkd.experiments.result import Options, Result, run_experiment, shortened
+from asrkd.parallel import parallel
+from asrkd.report.figures import Lines, Series
+from asrkd.report.tables import NONE, Table
+from asrkd.systems import member_names
+from asrkd.train.device import one_net_at_a_time
+from asrkd.train.folds import target_groups
+from asrkd.train.jobs import Training, train_models
+from asrkd.train.soft_targets import write_targets
+from asrkd.train.students import student_config
+
+NAME = "members"
+COUNTS = (1, 2, 3, 5, 10)
+
+
+def vary_members(exp: Path, config: Config, options: Options) -> None:
+    """The first 1, 2, 3, 5, 10 of the members that EXP has, and a student of each, on the ensemble's own targets."""
+    config = shortened(config, options)
+    most = config.ensemble.members
+    counts = [1] if options.quick else [count for count in COUNTS if count < most]
+    counts = sorted({*counts, most})
+
+    def work() -> Result:
+        students = _students(exp, config, counts, options.force)
+        jobs = [(exp, config, counts, split) for split in SPLITS]
+        passes = parallel(_ensembles, jobs, one_net_at_a_time(config.run), what="ensembles", unit="splits")
+        ensembles = {split: found for split, (found, _) in zip(SPLITS, passes, strict=True)}
+        apart = {split: found for split, (_, found) in zip(SPLITS, passes, strict=True)}
+        taught = measure_models(exp, config, students)
+        systems = {
+            "baseline, member 1": {split: ensembles[split][counts.index(1)] for split in SPLITS},
+            f"ensemble of {most}": {split: ensembles[split][-1] for split in SPLITS},
+            f"student of {most}": {split: taught[students[-1], split] for split in SPLITS},
+        }
+        rows: list[dict[str, Any]] = [
+            {
+                "members": count,
+                **{f"ensemble_{split}": asdict(ensembles[split][place]) for split in SPLITS},
+                **{f"student_{split}": asdict(taught[students[place], split]) for split in SPLITS},
+            }
+            for place, count in enumerate(counts)
+        ]
+        rows += [{"split": split, **found} for split, found in apart.items() if found]
+        tables = [_counts_table(rows[: len(counts)]), _calibration_table(systems)]
+        if most > 1:
+            tables.insert(1, _disagreement_table(apart, most))
+        return Result(rows, tables, [_curve(rows[: len(counts)]), _reliability(systems)])
+
+    run_experiment(exp, config, NAME, options, work, targets=[_targets(count) for count in counts])
+
+
+def _targets(count: int) -> str:
+    return f"targets/{NAME}/of-{count}"
+
+
+def _students(exp: Path, config: Config, counts: Sequence[int], force: bool) -> list[str]:
+    temperature = config.distill.temperatures[0]
+    trainings = []
+    for count in counts:
+        few = replace(
+            config,
+            ensemble=replace(config.ensemble, members=count),
+            distill=replace(config.distill, folds=0),
+        )
+        groups = target_groups(exp, few)
+        write_targets(exp, few, {temperature: _targets(count)}, groups, f"experiment {NAME}", force=force)
+        trainings.append(
+            Training(
+                f"{NAME}/student-of-{count}",
+                config.distill.seed,
+                config.distill.hard_weight,
+                temperature,
+                targets=_targets(count),
+            )
+        )
+    train_models(exp, student_config(config), trainings, f"experiment {NAME}", force)
+    return [training.name for training in trainings]
+
+
+def _ensembles(
+    exp: Path, config: Config, counts: Sequence[int], split: str
+) -> tuple[list[Measures], dict[str, float] | None]:
+    """Of the first members by count, and how much all of them disagree; None for a single one."""
+    sums = torch.zeros(len(counts), SUMS, dtype=torch.float64)
+    apart: Tensor = torch.zeros(3, dtype=torch.float64)
+    for probs, labels in labelled(exp, config, member_names(config), split):
+        for place, count in enumerate(counts):
+            sums[place] += frame_sums(probs[:count].mean(0), labels)
+        if len(probs) > 1:
+            apart += disagreement_sums(probs)
+    frames, kl, differ = apart.tolist()
+    found = {"mean_pairwise_kl": kl / frames, "other_pdf_percent": 100 * differ / frames} if frames else None
+    return [measures(own) for own in sums], found
+
+
+def _counts_table(rows: Sequence[dict[str, Any]]) -> Table:
+    columns = ["Members"]
+    columns += [f"{who} {split}" for who in ("Ensemble", "Student") for split in SPLITS]
+    columns += ["Cross-entropy ensemble test", "student test"]
+    cells = [
+        [str(row["members"])]
+        + [f"{row[f'{who}_{split}']['accuracy']:.2f}" for who in ("ensemble", "student") for split in SPLITS]
+        + [f"{row[f'{who}_test']['cross_entropy']:.3f}" for who in ("ensemble", "student")]
+        for row in rows
+    ]
+    notes = [
+        "Frame accuracy in percent, cross-entropy in nats a frame. The first so many members, and a student of one "
+        "seed on their own targets."
+    ]
+    return Table("by-members", "Accuracy by the number of members", columns, cells, notes)
+
+
+def _disagreement_table(apart: dict[str, dict[str, float] | None], members: int) -> Table:
+    cells = [
+        [split, NONE, NONE]
+        if found is None
+        else [split, f"{found['mean_pairwise_kl']:.3f}", f"{found['other_pdf_percent']:.1f}"]
+        for split, found in apart.items()
+    ]
+    columns = ["Set", "Mean pairwise KL, nats", "Another most probable pdf, % of the frames"]
+    notes = [f"The mean over all pairs of the {members} members, KL in both directions; over the labelled frames."]
+    return Table("disagreement", "How much the members disagree", columns, cells, notes)
+
+
+def _calibration_table(systems: dict[str, dict[str, Measures]]) -> Table:
+    columns = ["", *(f"{what} {split}" for split in SPLITS for what in ("Confidence", "Accuracy", "Calibration error"))]
+    cells = [
+        [name]
+        + [
+            f"{value:.1f}"
+            for split in SPLITS
+            for value in (found[split].confidence, found[split].accuracy, found[split].calibration_error)
+        ]
+        for name, found in systems.items()
+    ]
+    notes = [
+        "Percent. Confidence is the mean probability of the most probable pdf. The calibration error is the expected "
+        f"one (Guo et al. 2017): the mean gap between confidence and accuracy over {BINS} bins of confidence, weighted "
+        "by their frames."
+    ]
+    return Table("calibration", "How far confidences can be believed", columns, cells, notes)
+
+
+def _curve(rows: Sequence[dict[str, Any]]) -> Lines:
+    counts = [row["members"] for row in rows]
+    series = [
+        Series(who, who, counts, [row[f"{who}_dev"]["accuracy"] for row in rows]) for who in ("ensemble", "student")
+    ]
+    return Lines("Accuracy by the number of members", "members", "frame accuracy on dev, %", series)
+
+
+def _reliability(systems: dict[str, dict[str, Measures]]) -> Lines:
+    series = [
+        Series(name, role, [c for _, c, _ in found["dev"].bins], [accuracy for *_, accuracy in found["dev"].bins])
+        for (name, found), role in zip(systems.items(), ("member", "ensemble", "student"), strict=True)
+    ]
+    return Lines("Reliability on dev", "confidence, %", "frame accuracy, %", series, diagonal=True)

@@ -1,0 +1,138 @@
+"""What an experiment leaves behind: EXP/experiments/NAME.json, and its tables on the terminal."""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import asrkd
+from asrkd.config import Config, section
+from asrkd.experiment import STAMP, identity, read_json, write_json
+from asrkd.report.figures import HeatMap, Lines
+from asrkd.report.tables import Table
+from asrkd.systems import member_names
+
+FOLDER = "experiments"
+QUICK_EPOCHS = 2
+LOG_WIDTH = 140  # characters
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a command was called."""
+
+    quick: bool = False  # a few models of an epoch or two: shows that all works, measures nothing
+    epochs: int | None = None  # of every net that the experiment trains; None is the config's
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    rows: list[dict[str, Any]]  # what was measured, as numbers
+    tables: list[Table]
+    lines: list[Lines] = field(default_factory=list)
+    heat_maps: list[HeatMap] = field(default_factory=list)
+
+
+def run_experiment(
+    exp: Path,
+    config: Config,
+    name: str,
+    options: Options,
+    work: Callable[[], Result],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    targets: Sequence[str] = (),
+) -> None:
+    """Do the work, unless its result is there and of the same config, options and inputs; print the tables.
+
+    inputs: name -> identity, beside the features, the labels and the members, which every experiment has. targets:
+    folders of soft targets that nothing needs once the result is there; they are removed then, and not before, so that
+    a call that was killed goes on. Raises UserError when an input is missing.
+    """
+    path = exp / FOLDER / f"{name}.json"
+    made_from = {
+        "config": section(config, "model", "train", "ensemble", "distill"),
+        "inputs": {**_inputs(exp, config), **(inputs or {})},
+        "quick": options.quick,
+        "epochs": options.epochs,
+    }
+    if path.is_file() and not options.force and read_json(path)["made_from"] == made_from:
+        print(f"{path}: finished, skipped", flush=True)
+    else:
+        began = time.monotonic()
+        result = work()
+        about = {"name": name, "command": _command(exp, name, options), "commit": _commit(), "made_from": made_from}
+        seconds = round(time.monotonic() - began, 1)  # of the last call, where one was killed
+        write_json(path, {**about, "seconds": seconds, **asdict(result)})
+    for folder in targets:
+        _remove(exp / folder)
+    for table in read_json(path)["tables"]:
+        show(Table(**table))
+    print(f"{path}: the tables and what they were made from", flush=True)
+
+
+def shortened(config: Config, options: Options) -> Config:
+    """With the options' epochs for members and students."""
+    epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
+    if epochs is None:
+        return config
+    train, distill = replace(config.train, epochs=epochs), replace(config.distill, epochs=epochs)
+    return replace(config, train=train, distill=distill)
+
+
+def show(table: Table) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Drawn
+
+    drawn = Drawn(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+    for place, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if place < table.texts else "right")
+    for row in table.rows:
+        drawn.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # rich takes a file for 80 characters wide, and breaks the rows' names
+    console.print(drawn)
+    for note in table.notes:
+        console.print(note)
+
+
+def _inputs(exp: Path, config: Config) -> dict[str, str]:
+    inputs = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in ("train", "dev", "test")}
+    inputs["align"] = identity(exp / "align", "stage 3")
+    return inputs | {f"models/{name}": identity(exp / "models" / name, "stage 4") for name in member_names(config)}
+
+
+def _remove(folder: Path) -> None:
+    """The stamp goes last: a folder that a kill leaves half empty is known as asrkd's."""
+    if folder.is_dir():
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == STAMP):
+            path.unlink()
+        folder.rmdir()
+
+
+def _command(exp: Path, name: str, options: Options) -> str:
+    words = ["asrkd", "experiment", str(exp), name]
+    words += ["--quick"] if options.quick else []
+    return " ".join(words + ([f"--epochs {options.epochs}"] if options.epochs else []))
+
+
+def _commit() -> str | None:
+    """Of the work tree that asrkd is run from, with -dirty for changes since; None where it was installed."""
+    package = Path(asrkd.__file__).parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", package, *words], check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    # A virtual environment may lie in a work tree of something else.
+    if git("rev-parse", "--show-prefix") != "asrkd/":
+        return None
+    return git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")

@@ -1,0 +1,82 @@
+"""Experiments beside the stages in the report: their tables, drawings and figures; the curve over shares."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from asrkd.config import Config
+from asrkd.errors import UserError
+from asrkd.experiment import read_json, write_json
+from asrkd.report.experiments import draw, read_experiments, share_curves
+from asrkd.report.figures import HeatMap, Lines, Series
+from asrkd.report.prepare import write_report
+from asrkd.report.scores import read_scores
+from asrkd.report.tables import Table
+
+LINES = Lines("By <size>", "parameters", "%", [Series("hard", "hard", [1e4, 1e6], [40.0, 50.5])], log_x=True)
+RELIABILITY = Lines(
+    "Reliability", "confidence", "accuracy", [Series("a", "student", [20, 80], [25, 70])], diagonal=True
+)
+HEAT = HeatMap("Grid", "T", "weight", ["1", "2"], ["0", "0.5"], [[50.0, 50.25], [51.0, 50.5]])
+
+
+def write(exp: Path, commit: str | None = "abc") -> None:
+    value = {
+        "name": "sizes",
+        "command": "asrkd experiment /home/someone/exp sizes",
+        "commit": commit,
+        "seconds": 61.0,
+        "rows": [{"parameters": 10000}],
+        "tables": [asdict(Table("sizes", "Smaller <students>", ["Size", "Hard"], [["4 x 8", "40.0"]], ["A note."]))],
+        "lines": [asdict(LINES), asdict(RELIABILITY)],
+        "heat_maps": [asdict(HEAT)],
+    }
+    write_json(exp / "experiments" / "sizes.json", value)
+
+
+def test_they_are_shown_where_there_are_some(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    write_report(exp, config)
+    assert read_json(exp / "report" / "results.json")["experiments"] == {}
+    write(exp)
+    write_report(exp, config)
+    assert "done again, since the input experiments/sizes.json changed" in capsys.readouterr().out
+    text, page = (exp / "report" / "RESULTS.md").read_text(), (exp / "report" / "index.html").read_text()
+    assert "## Smaller <students>" in text and "| 4 x 8 | 40.0 |" in text
+    assert "asrkd experiment exp sizes, 61 s, commit abc." in text and "/home/someone" not in text + page
+    assert 'id="sizes"' in page and "Smaller &lt;students&gt;" in page and "Reliability: accuracy by confidence" in page
+    assert read_json(exp / "report" / "results.json")["experiments"] == {"sizes": [{"parameters": 10000}]}
+
+
+def test_what_is_no_result_is_refused(exp: Path) -> None:
+    write(exp, commit=None)
+    (found,) = read_experiments(exp)
+    assert found.lines == [LINES, RELIABILITY] and found.heat_maps == [HEAT]
+    assert found.tables[0].notes[-1].endswith("commit unknown.")
+    write_json(exp / "experiments" / "sizes.json", {"name": "sizes"})
+    with pytest.raises(UserError, match=r"sizes\.json: expected the result of an experiment, found KeyError"):
+        read_experiments(exp)
+
+
+def test_drawings_are_xml_and_tell_their_numbers() -> None:
+    for svg in draw([LINES, RELIABILITY, HEAT]):
+        ElementTree.fromstring(svg)
+    lines, _, heat = draw([LINES, RELIABILITY, HEAT])
+    assert "hard: 10000 40.0, 1e+06 50.5" in lines and "var(--hard)" in lines
+    assert ">10.0k<" in lines and ">1.0M<" in lines
+    for value in ("50.00", "50.25", "51.00", "50.50"):
+        assert f">{value}<" in heat
+    assert draw([HEAT]) == draw([HEAT])
+
+
+def test_the_curve_over_shares_needs_two(exp: Path, config: Config) -> None:
+    scores = read_scores(exp, config)
+    assert share_curves(scores) is None
+    (pair,) = scores.limited.values()
+    curve = share_curves(replace(scores, limited={0.1: pair, 0.03: pair}))
+    assert curve is not None
+    assert [(series.label, series.x, series.y) for series in curve.series] == [
+        ("hard targets", [3.0, 10.0], [31.0, 31.0]),
+        ("soft targets", [3.0, 10.0], [42.0, 42.0]),
+    ]
