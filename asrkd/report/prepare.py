@@ -22,7 +22,9 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     stamps = facts.stamps(exp, scores, teachers)
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
     made |= experiment_hashes(exp)
-    chosen = facts.without_folders({name: value for name, value in asdict(config).items() if name not in ("run", "mnist")})
+    chosen = facts.without_folders(
+        {name: value for name, value in asdict(config).items() if name not in ("run", "mnist")}
+    )
     step = Step(exp / "report", made_by="stage 10", config=chosen, inputs=made, force=force)
     if step.begin():
         # Only now: what draws takes a second to import, and where nothing is to be done none is wanted.
