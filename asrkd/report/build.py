@@ -17,6 +17,7 @@ from asrkd.report.page import Fact, figures, page
 from asrkd.report.plots import Curve, squares
 from asrkd.report.scores import Scores, read_comparisons
 from asrkd.report.shares import spread
+from asrkd.report.specialists import FOLDER, specialists_tables
 from asrkd.report.utterances import Example, examples
 
 TITLE = "Distilling an ensemble of acoustic models"
@@ -51,6 +52,8 @@ def build(
         results.append(passes)
     results += [details.speakers_table(student, found), details.confusions_table(student, found)]
     results.append(details.phones_table(student, found))
+    if str(FOLDER) in step.inputs:
+        results += specialists_tables(exp)
     tried = experiments.read_experiments(exp)
     results += [table for experiment in tried for table in experiment.tables]
     about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]

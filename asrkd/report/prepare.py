@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.experiment import Step, hash_value, identity
-from asrkd.report import facts
+from asrkd.report import facts, specialists
 from asrkd.report.experiments import experiment_hashes
 from asrkd.report.scores import read_scores
 from asrkd.systems import fold_teacher_names
@@ -20,6 +20,7 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     scores = read_scores(exp, config)
     teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
     stamps = facts.stamps(exp, scores, teachers)
+    made |= specialists.made(exp)
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
     made |= experiment_hashes(exp)
     chosen = facts.without_folders(

@@ -1,0 +1,138 @@
+"""The tables of stage 11, where there are specialists: the paper's sections 5 and 6 on our classes, the pdfs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.errors import UserError
+from asrkd.experiment import identity, read_json
+from asrkd.report.tables import NONE, Table
+
+FOLDER = Path("specialists", "results")
+KINDS = ("hard", "soft")
+SPLITS = ("dev", "test")
+STUDENTS = {"student-combined": "student of all", "student-generalist": "student of the generalist"}
+SHOWN = 6  # phones of a cluster
+PAPER = (25.0, 26.1)  # the paper's table 3, images: percent right by the generalist, and with 61 specialists
+
+
+def made(exp: Path) -> dict[str, str]:
+    """What stage 11 made, for the report's stamp; nothing where it was not called, and where what it made is not whole
+    or of other models a line says so."""
+    if not (exp / FOLDER).is_dir():
+        return {}
+    try:
+        return {str(FOLDER): identity(exp / FOLDER, "stage 11")}
+    except UserError as error:
+        print(f"the report leaves the specialists out: {error}", flush=True)
+        return {}
+
+
+def specialists_tables(exp: Path) -> list[Table]:
+    """Raises UserError when the tables of stage 11 are missing or hold something else."""
+    path = exp / FOLDER / "tables.json"
+    found = read_json(path)
+    try:
+        return [summary(found), coverage(found), clusters(found)]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected the tables of stage 11, found {error!r}; run.sh --stage 11 --force"
+        ) from None
+
+
+def summary(found: Mapping[str, Any]) -> Table:
+    """The paper's table 3, and the student of the combination."""
+    both = found["combinations"]
+    generalist = {split: both["hard"][split]["generalist"] for split in SPLITS}
+    rows = [_row(f"generalist ({found['generalist']})", generalist, generalist, both["hard"], "generalist")]
+    for kind in KINDS:
+        label = f"with {len(found['clusters'])} specialists, {kind} targets"
+        own = {split: both[kind][split]["combined"] for split in SPLITS}
+        rows.append(_row(label, own, generalist, both[kind], "combined"))
+    rows += [_row(label, found["students"][name], generalist) for name, label in STUDENTS.items()]
+    columns = ["", "Frame accuracy dev", "Frame accuracy test", "of covered frames dev", "of covered frames test"]
+    columns += ["Cross-entropy dev", "Cross-entropy test", "Relative gain dev", "Relative gain test"]
+    notes = [
+        "Covered frames are those whose pdf is in a specialist's cluster. The paper has, on images, "
+        f"{PAPER[0]} and {PAPER[1]} % without and with 61 specialists: {100 * (PAPER[1] / PAPER[0] - 1):+.1f} %.",
+        "Specialists begin with the generalist's weights. One set is trained on hard targets alone, the other also on "
+        "the generalist's soft ones, which the paper's section 6 has for a regulariser.",
+        f"The student of all learnt from the generalist with the specialists of {found['distilled']} targets, "
+        f"the better set on dev; {_kept(found)}. The student of the generalist differs from it in its teacher alone.",
+    ]
+    worst = max(both[kind][split]["unfinished"] for kind in KINDS for split in SPLITS)
+    notes.append(f"At most {100 * worst:.2f} % of a set's frames ended the descent before its minimum was sure.")
+    return Table("specialists", "Specialists (the paper's Table 3)", columns, rows, notes)
+
+
+def coverage(found: Mapping[str, Any]) -> Table:
+    """The paper's table 4, for each set of specialists."""
+    from asrkd.specialists.tables import CoverageRow  # it imports torch, which `made` does not need
+
+    columns = ["Set", "Specialists covering the right pdf", "Frames", "Generalist"]
+    for kind in KINDS:
+        columns += [f"With {kind}", "Relative gain"]
+    rows = []
+    for split in SPLITS:
+        both = [[CoverageRow(**row) for row in found["combinations"][kind][split]["rows"]] for kind in KINDS]
+        for hard, soft in zip(*both, strict=True):
+            cells = [split, str(hard.specialists), f"{hard.frames:,}", f"{100 * hard.generalist_accuracy:.1f}"]
+            for row in (hard, soft):
+                gain = NONE if row.relative_gain is None else f"{100 * row.relative_gain:+.1f} %"
+                cells += [f"{100 * row.combined_accuracy:.1f}", gain]
+            rows.append(cells)
+    notes = ["Frame accuracy in percent, and how many more frames are right with the specialists than without."]
+    return Table("coverage", "How many specialists cover the right pdf (the paper's Table 4)", columns, rows, notes)
+
+
+def clusters(found: Mapping[str, Any]) -> Table:
+    """As the paper's table 2: what each specialist is for."""
+    rows = []
+    for number, cluster in enumerate(found["clusters"], 1):
+        phones = [f"{name} {count}" if count > 1 else name for name, count in cluster["phones"]]
+        more = ", …" if len(phones) > SHOWN else ""
+        share = f"{100 * cluster['frames']:.1f} %"
+        rows.append([str(number), ", ".join(phones[:SHOWN]) + more, str(len(cluster["pdfs"])), share])
+    notes = [
+        "Phones and how many of their pdfs the specialist has, the most frequent first: K-means on the columns of the "
+        "correlation of the generalist's predictions, then the pdfs whose predictions vary most with a cluster's, so "
+        "that specialists may overlap."
+    ]
+    columns = ["Specialist", "Phones", "Pdfs", "Share of train's frames"]
+    return Table("clusters", "What the specialists are for (the paper's Table 2)", columns, rows, notes, texts=2)
+
+
+def _row(
+    label: str,
+    own: Mapping[str, Mapping[str, float]],
+    generalist: Mapping[str, Mapping[str, float]],
+    combination: Mapping[str, Any] | None = None,
+    who: str = "",
+) -> list[str]:
+    """who: generalist or combined, whose frames are counted in the combination's rows; a student's are in none."""
+    accuracy = [f"{100 * own[split]['accuracy']:.2f}" for split in SPLITS]
+    covered = [NONE if combination is None else _covered(combination[split]["rows"], who) for split in SPLITS]
+    entropy = [f"{own[split]['cross_entropy']:.3f}" for split in SPLITS]
+    gains = [
+        NONE if own is generalist else f"{100 * (own[split]['accuracy'] / generalist[split]['accuracy'] - 1):+.1f} %"
+        for split in SPLITS
+    ]
+    return [label, *accuracy, *covered, *entropy, *gains]
+
+
+def _covered(rows: Sequence[Mapping[str, int]], who: str) -> str:
+    covered = [row for row in rows if row["specialists"] > 0]
+    frames = sum(row["frames"] for row in covered)
+    return f"{100 * sum(row[f'{who}_correct'] for row in covered) / frames:.2f}" if frames else NONE
+
+
+def _kept(found: Mapping[str, Any]) -> str:
+    """How much of the combination's gain in accuracy its student keeps, in words."""
+    parts = []
+    for split in SPLITS:
+        both = found["combinations"][found["distilled"]][split]
+        gain = both["combined"]["accuracy"] - both["generalist"]["accuracy"]
+        own = found["students"]["student-combined"][split]["accuracy"] - both["generalist"]["accuracy"]
+        share = f"{100 * own / gain:.0f} %" if gain > 0 else "no share, since there is no gain,"
+        parts.append(f"{share} on {split}")
+    return f"of the gain in accuracy it keeps {' and '.join(parts)}"
