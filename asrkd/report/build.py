@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from lhotse import CutSet
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.experiment import Step, read_jsonl, write_json, write_text
 from asrkd.report import details, experiments, facts, paper, tables
+from asrkd.report.audio import sounds
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.page import Fact, figures, page
 from asrkd.report.plots import Curve, squares
@@ -84,13 +86,16 @@ def build(
             "config": chosen,
         },
     )
+    cuts = read_cuts(exp / "data" / "test.jsonl.gz")
+    shown = heard(exp, cuts, scores)
     document = page(
         title=TITLE,
         lead=lead(scores),
         headline=headline(scores, shares),
         figures=[*figures(scores, curves), phone_figure(student.system.label, found), *experiments.draw(drawn)],
         tables=results,
-        examples=heard(exp, scores),
+        examples=shown,
+        sounds=sounds(cuts, [example.utterance for example in shown], config.features.sample_rate),
         run_tables=about,
         config=config_text,
     )
@@ -178,9 +183,9 @@ def seeds(config: Config) -> dict[str, str]:
     }
 
 
-def heard(exp: Path, scores: Scores) -> list[Example]:
+def heard(exp: Path, cuts: CutSet, scores: Scores) -> list[Example]:
     """Test utterances beside what the first member, the ensemble and the student made of them."""
-    references = {cut.id: cut.supervisions[0].text for cut in read_cuts(exp / "data" / "test.jsonl.gz")}
+    references = {cut.id: cut.supervisions[0].text for cut in cuts}
     shown = {"baseline": scores.members[0], "ensemble": scores.ensemble, "student": scores.students[0]}
     hypotheses = {}
     for label, score in shown.items():

@@ -1,11 +1,12 @@
 """The HTML page: one file with its figures, for wide and narrow, light and dark screens, that fetches nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jinja2
 from markupsafe import Markup
 
+from asrkd.corpus.left_out import LeftOut
 from asrkd.report.plots import Bar, Curve, bars, training_curves
 from asrkd.report.scores import Score, Scores
 from asrkd.report.shares import spread
@@ -42,10 +43,12 @@ def page(
     figures: Sequence[str],
     tables: Sequence[Table],
     examples: Sequence[Example],
+    sounds: Mapping[str, str | LeftOut],
     run_tables: Sequence[Table],
     config: str,
 ) -> str:
-    """The whole document. `figures` are SVG elements of `asrkd.report.plots`; all other text is escaped."""
+    """The whole document. `figures` are SVG elements of `asrkd.report.plots`; all other text is escaped. `sounds` are
+    those of `asrkd.report.audio`, of each of the `examples`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("asrkd.report", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -57,6 +60,7 @@ def page(
         figures=[Markup(figure) for figure in figures],
         tables=tables,
         examples=examples,
+        sounds=sounds,
         run_tables=run_tables,
         config=config,
         cell_class=_cell_class,

@@ -1,11 +1,16 @@
 """The report of a hand-made experiment: three files, every number of which follows from the ones in conftest.py."""
 
+import base64
+import io
 import json
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from asrkd.config import Config
 from asrkd.errors import UserError
@@ -89,6 +94,22 @@ def test_the_page_holds_the_tables_and_fetches_nothing(exp: Path, config: Config
     assert ["arcs", "12,000,000"] in cells
     assert ["torch", "2.11.0"] in cells
     assert text.count("<svg") == 5
+
+
+def test_an_utterance_can_be_played(exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three; the third's audio has gone, and the page says so."""
+    monkeypatch.chdir(exp)
+    samples = np.round(8000 * np.sin(np.arange(16000) / 7)) / 32768
+    for name, sign in (("u1", 1), ("u2", -1)):
+        soundfile.write(f"{name}.wav", sign * samples, 16000)
+    write_report(exp, config)
+    text = (exp / "report" / "index.html").read_text(encoding="utf-8")
+    found = re.findall(r'<audio controls src="data:audio/flac;base64,([^"]*)" aria-label="(u.)">', text)
+    assert [name for _, name in found] == ["u1", "u2"]
+    for (encoded, _), sign in zip(found, (1, -1), strict=True):
+        played, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
+        assert rate == 16000 and np.array_equal(played, sign * samples)
+    assert "Nothing to play: u3.wav: expected 16000 samples at 16000 Hz, found no such file" in text
 
 
 def test_errors_are_marked_and_text_is_escaped(exp: Path, config: Config) -> None:
