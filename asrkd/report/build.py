@@ -61,9 +61,9 @@ def build(
     about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]
     about += [table for folder, report in reports.items() for table in facts.report_tables(folder, report)]
     about += [facts.times_table(times), facts.machine_table(run)]
-    drawn: list[Lines | HeatMap] = [
-        figure for experiment in tried for figure in (*experiment.lines, *experiment.heat_maps)
-    ]
+    drawn: list[Lines | HeatMap] = []
+    for experiment in tried:
+        drawn += [*experiment.lines, *experiment.heat_maps]
     if (by_share := experiments.share_curves(scores)) is not None:
         drawn.insert(0, by_share)
     config_text = yaml.safe_dump(chosen, sort_keys=False)
