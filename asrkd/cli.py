@@ -172,6 +172,7 @@ def experiment_command(name: str, function: str, text: str) -> click.Command:
 
         config = read_config(exp)
         module, _, attribute = function.partition(":")
+        _is_first_process(f"experiment {exp} {name}")  # which refuses torchrun
         with locked(exp):
             getattr(import_module(module), attribute)(exp, config, Options(quick, epochs, force))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.corpus.subsets import stratified_subset
-from asrkd.experiment import identity
 from asrkd.experiments.frames import mean_sums
 from asrkd.experiments.measures import Measures, measures
 from asrkd.experiments.result import Options, Result, run_experiment
@@ -19,7 +18,7 @@ from asrkd.features.store import FrameStore
 from asrkd.parallel import parallel
 from asrkd.report.tables import Table
 from asrkd.train.device import one_net_at_a_time
-from asrkd.train.folds import Group, target_groups
+from asrkd.train.folds import Group, target_groups, teacher_identities
 
 SAMPLE = 200_000  # training frames, about, that are looked at
 QUICK_SAMPLE = 5_000
@@ -32,12 +31,7 @@ def compare_targets(exp: Path, config: Config, options: Options) -> None:
     kinds = {"the ensemble's own": target_groups(exp, replace(config, distill=replace(config.distill, folds=0)))}
     if config.distill.folds:
         kinds["out of fold"] = target_groups(exp, config)
-    inputs = {
-        f"models/{name}": identity(exp / "models" / name, group.made_by)
-        for groups in kinds.values()
-        for group in groups
-        for name in group.teachers
-    }
+    inputs = teacher_identities(exp, [group for groups in kinds.values() for group in groups])
 
     def work() -> Result:
         rows = []

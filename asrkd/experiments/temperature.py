@@ -12,7 +12,7 @@ from asrkd.experiments.frames import measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.report.figures import HeatMap
 from asrkd.report.tables import Table
-from asrkd.train.folds import target_groups
+from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
@@ -46,7 +46,16 @@ def vary_temperature(exp: Path, config: Config, options: Options) -> None:
     config = shortened(config, options)
     tried = points(config.distill, options.quick)
     folders = sorted({point.targets for point in tried})
-    run_experiment(exp, config, NAME, options, lambda: _train(exp, config, tried, options.force), targets=folders)
+    groups = target_groups(exp, config)
+    run_experiment(
+        exp,
+        config,
+        NAME,
+        options,
+        lambda: _train(exp, config, groups, tried, options.force),
+        inputs=teacher_identities(exp, groups),
+        targets=folders,
+    )
 
 
 def points(distill: DistillConfig, quick: bool) -> list[Point]:
@@ -59,8 +68,7 @@ def points(distill: DistillConfig, quick: bool) -> list[Point]:
     return [*grid, replace(own, mean="geometric"), replace(own, top_k=other_form)]
 
 
-def _train(exp: Path, config: Config, tried: Sequence[Point], force: bool) -> Result:
-    groups = target_groups(exp, config)
+def _train(exp: Path, config: Config, groups: Sequence[Group], tried: Sequence[Point], force: bool) -> Result:
     for mean, top_k in dict.fromkeys((point.mean, point.top_k) for point in tried):
         folders = {p.temperature: p.targets for p in tried if (p.mean, p.top_k) == (mean, top_k)}
         own = replace(config, distill=replace(config.distill, top_k=top_k))

@@ -5,6 +5,7 @@ tell a student less than what it would say of new ones. So the speakers are spli
 trained on the others, and between them they cover the training set as they would cover new speakers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def target_groups(exp: Path, config: Config) -> list[Group]:
                 )
         groups.append(group)
     return groups
+
+
+def teacher_identities(exp: Path, groups: Sequence[Group]) -> dict[str, str]:
+    """models/NAME -> its identity, of each teacher once. Raises UserError when one is missing."""
+    return {f"models/{name}": identity(exp / "models" / name, own.made_by) for own in groups for name in own.teachers}
 
 
 def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:

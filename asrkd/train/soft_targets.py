@@ -6,7 +6,7 @@ from pathlib import Path
 from asrkd.config import Config, section
 from asrkd.experiment import Step, identity
 from asrkd.parallel import parallel
-from asrkd.train.folds import Group, target_groups
+from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import targets_name
 
 
@@ -34,8 +34,7 @@ def write_targets(
 
     mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing.
     """
-    # name -> its identity
-    teachers = {f"models/{t}": identity(exp / "models" / t, group.made_by) for group in groups for t in group.teachers}
+    teachers = teacher_identities(exp, groups)
     features = identity(exp / "features" / "train", "stage 1")
     more = section(config, "distill.folds", "distill.fold_members") if len(groups) > 1 else {}
     more |= {} if mean == "arithmetic" else {"mean": mean}

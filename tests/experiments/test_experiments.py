@@ -66,8 +66,21 @@ def test_targets(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) 
     assert "out of fold" in printed and "2 folds of the speakers" in printed
 
 
-def test_temperature(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_temperature(
+    exp: Path, config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after a kill once the students are trained: the targets are still there, and no student is trained twice.
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("asrkd.experiments.temperature.measure_models", stopped)
+        vary_temperature(exp, config, QUICK)
+    assert len(list((exp / "targets" / "temperature").iterdir())) == 2 + 2
+    capsys.readouterr()
     vary_temperature(exp, config, QUICK)
+    assert "epoch 1:" not in capsys.readouterr().out
     found = result(exp, "temperature")
     # T of 1 and the config's 2, weights of 0 and the config's 0.5, the geometric mean and all pdfs.
     assert len(found["rows"]) == 2 * 2 + 2

@@ -70,13 +70,12 @@ def test_the_command_skips_what_is_finished_and_speaks_once(exp: Path, config: C
     assert done.stdout.count("members: dev frame accuracy") == 1
 
 
-def test_other_steps_are_refused(exp: Path, config: Config) -> None:
+@pytest.mark.parametrize("step", ["decode {}", "experiment {} sizes"])
+def test_other_steps_are_refused(exp: Path, config: Config, step: str) -> None:
     save_config(config, exp / "config.yaml")
     environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "1"}
-    command = [sys.executable, "-m", "asrkd", "decode", str(exp)]
+    command = [sys.executable, "-m", "asrkd", *step.format(exp).split()]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
-    assert (
-        "asrkd: error: torchrun is for train, fold-teachers, distil, limited; call asrkd decode without it"
-        in done.stderr
-    )
+    assert "asrkd: error: torchrun is for train, fold-teachers, distil, limited; call asrkd " in done.stderr
+    assert ("decode without it" if step.startswith("decode") else f"experiment {exp} sizes without it") in done.stderr
