@@ -15,7 +15,7 @@ from asrkd.experiments.measures import BINS, SUMS, Measures, disagreement_sums, 
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.parallel import parallel
 from asrkd.report.figures import Lines, Series
-from asrkd.report.tables import NONE, Table
+from asrkd.report.tables import Table
 from asrkd.systems import member_names
 from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import target_groups
@@ -39,14 +39,14 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
         jobs = [(exp, config, counts, split) for split in SPLITS]
         passes = parallel(_ensembles, jobs, one_net_at_a_time(config.run), what="ensembles", unit="splits")
         ensembles = {split: found for split, (found, _) in zip(SPLITS, passes, strict=True)}
-        apart = {split: found for split, (_, found) in zip(SPLITS, passes, strict=True)}
+        apart = {split: found for split, (_, found) in zip(SPLITS, passes, strict=True) if found}
         taught = measure_models(exp, config, students)
         systems = {
             "baseline, member 1": {split: ensembles[split][counts.index(1)] for split in SPLITS},
             f"ensemble of {most}": {split: ensembles[split][-1] for split in SPLITS},
             f"student of {most}": {split: taught[students[-1], split] for split in SPLITS},
         }
-        rows: list[dict[str, Any]] = [
+        by_count: list[dict[str, Any]] = [
             {
                 "members": count,
                 **{f"ensemble_{split}": asdict(ensembles[split][place]) for split in SPLITS},
@@ -54,11 +54,11 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
             }
             for place, count in enumerate(counts)
         ]
-        rows += [{"split": split, **found} for split, found in apart.items() if found]
-        tables = [_counts_table(rows[: len(counts)]), _calibration_table(systems)]
-        if most > 1:
+        rows = by_count + [{"split": split, **found} for split, found in apart.items()]
+        tables = [_counts_table(by_count), _calibration_table(systems)]
+        if apart:
             tables.insert(1, _disagreement_table(apart, most))
-        return Result(rows, tables, [_curve(rows[: len(counts)]), _reliability(systems)])
+        return Result(rows, tables, [_curve(by_count), _reliability(systems)])
 
     run_experiment(exp, config, NAME, options, work, targets=[_targets(count) for count in counts])
 
@@ -72,9 +72,7 @@ def _students(exp: Path, config: Config, counts: Sequence[int], force: bool) -> 
     trainings = []
     for count in counts:
         few = replace(
-            config,
-            ensemble=replace(config.ensemble, members=count),
-            distill=replace(config.distill, folds=0),
+            config, ensemble=replace(config.ensemble, members=count), distill=replace(config.distill, folds=0)
         )
         groups = target_groups(exp, few)
         write_targets(exp, few, {temperature: _targets(count)}, groups, f"experiment {NAME}", force=force)
@@ -91,10 +89,8 @@ def _students(exp: Path, config: Config, counts: Sequence[int], force: bool) -> 
     return [training.name for training in trainings]
 
 
-def _ensembles(
-    exp: Path, config: Config, counts: Sequence[int], split: str
-) -> tuple[list[Measures], dict[str, float] | None]:
-    """Of the first members by count, and how much all of them disagree; None for a single one."""
+def _ensembles(exp: Path, config: Config, counts: Sequence[int], split: str) -> tuple[list[Measures], dict[str, float]]:
+    """Of the first members by count, and how much all of them disagree; nothing for a single one."""
     sums = torch.zeros(len(counts), SUMS, dtype=torch.float64)
     apart: Tensor = torch.zeros(3, dtype=torch.float64)
     for probs, labels in labelled(exp, config, member_names(config), split):
@@ -103,7 +99,7 @@ def _ensembles(
         if len(probs) > 1:
             apart += disagreement_sums(probs)
     frames, kl, differ = apart.tolist()
-    found = {"mean_pairwise_kl": kl / frames, "other_pdf_percent": 100 * differ / frames} if frames else None
+    found = {"mean_pairwise_kl": kl / frames, "other_pdf_percent": 100 * differ / frames} if frames else {}
     return [measures(own) for own in sums], found
 
 
@@ -124,11 +120,9 @@ def _counts_table(rows: Sequence[dict[str, Any]]) -> Table:
     return Table("by-members", "Accuracy by the number of members", columns, cells, notes)
 
 
-def _disagreement_table(apart: dict[str, dict[str, float] | None], members: int) -> Table:
+def _disagreement_table(apart: dict[str, dict[str, float]], members: int) -> Table:
     cells = [
-        [split, NONE, NONE]
-        if found is None
-        else [split, f"{found['mean_pairwise_kl']:.3f}", f"{found['other_pdf_percent']:.1f}"]
+        [split, f"{found['mean_pairwise_kl']:.3f}", f"{found['other_pdf_percent']:.1f}"]
         for split, found in apart.items()
     ]
     columns = ["Set", "Mean pairwise KL, nats", "Another most probable pdf, % of the frames"]

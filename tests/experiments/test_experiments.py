@@ -130,6 +130,11 @@ def test_members(exp: Path, config: Config) -> None:
     assert dev["mean_pairwise_kl"] == pytest.approx(kl, rel=0.02)
     assert [table["name"] for table in found["tables"]] == ["by-members", "disagreement", "calibration"]
 
+    config.ensemble.members = 1  # which has nobody to disagree with
+    vary_members(exp, config, QUICK)
+    found = result(exp, "members")
+    assert [table["name"] for table in found["tables"]] == ["by-members", "calibration"] and len(found["rows"]) == 1
+
 
 def test_sizes(exp: Path, config: Config) -> None:
     assert sizes(replace(config.model, hidden_layers=4, hidden_size=512), quick=False) == [
