@@ -77,6 +77,7 @@ def _build(step: Step, exp: Path, config: Config, stamps: Mapping[str, list[dict
         figures=figures(config, scores),
         tables=tables,
         examples=[],
+        sounds={},
         run_tables=about,
         config=config_text,
     )
