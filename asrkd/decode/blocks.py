@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from asrkd.decode.interpreter import run_with
+from asrkd.errors import UserError
 from asrkd.experiment import read_json, write_json, write_jsonl
 from asrkd.features.store import FrameStore
 
@@ -39,7 +40,8 @@ def search_in_blocks(
         began = time.monotonic()
         counts = store.counts[block]
         first = np.cumsum(counts) - counts
-        write_loglikes(scratch["loglikes.npy"], islice(loglikes, len(counts)), (int(counts.sum()), num_pdfs))
+        named = zip(store.ids[block], islice(loglikes, len(counts)), strict=True)
+        write_loglikes(scratch["loglikes.npy"], named, (int(counts.sum()), num_pdfs))
         seconds = time.monotonic() - began
         table = zip(store.ids[block], first.tolist(), counts.tolist(), strict=True)
         rows = ({"id": name, "first": start, "frames": count} for name, start, count in table)
@@ -60,11 +62,19 @@ def search_in_blocks(
     return folders, _sum(reports)
 
 
-def write_loglikes(path: Path, loglikes: Iterable[Tensor], shape: tuple[int, int]) -> None:
-    """Those of utterances, one after the other: (N, C) float32 on disk."""
+def write_loglikes(path: Path, loglikes: Iterable[tuple[str, Tensor]], shape: tuple[int, int]) -> None:
+    """Those of utterances, by id, one after the other: (N, C) float32 on disk.
+
+    Raises UserError when one is not finite: k2 would decode it as if nothing had been said.
+    """
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     first = 0
-    for utterance in loglikes:
+    for name, utterance in loglikes:
+        if not utterance.isfinite().all():
+            raise UserError(
+                f"{name}: expected finite log-likelihoods, found nan or inf; the model's weights or the utterance's "
+                "features are damaged (make them again with --force: stage 1, or the stage that trained the model)"
+            )
         out[first : first + len(utterance)] = utterance.numpy()
         first += len(utterance)
     out.flush()

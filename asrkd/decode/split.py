@@ -173,7 +173,7 @@ def prior(exp: Path) -> np.ndarray[Any, Any]:
     """(C,) of the training labels, from stage 3."""
     path = exp / "align" / "prior.npy"
     found = np.load(path, allow_pickle=False)
-    if found.ndim != 1 or found.min() <= 0:
+    if found.ndim != 1 or not (found > 0).all():  # nor nan
         raise UserError(f"{path}: expected a probability above 0 for each pdf, found {found.shape}; run stage 3 again")
     return found
 

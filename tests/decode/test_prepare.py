@@ -16,7 +16,7 @@ from asrkd.decode.graph import build_graph
 from asrkd.decode.interpreter import run_under_k2, run_with
 from asrkd.decode.prepare import decode_systems
 from asrkd.decode.scales import read_scales
-from asrkd.decode.split import decode_split, load_models
+from asrkd.decode.split import decode_split, load_models, prior
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import FrameStore, write_store
@@ -49,6 +49,7 @@ def small_config() -> Config:
     config.decode.lm_scales, config.decode.insertion_penalties = [0.5, 1.0], [-1.0, 0.0, 2.0]
     config.decode.acoustic_scale = 1.0
     config.run.jobs = 1
+    config.train.precision = "float32"  # on every processor, for what is compared with it
     return config
 
 
@@ -191,6 +192,19 @@ def test_models_of_other_pdfs_are_refused(exp: Path, tmp_path: Path) -> None:
     model = AcousticModel(5, 13, small_config().model)
     with pytest.raises(UserError, match="expected models of the alignment's 12 pdfs, found 13; train them again"):
         decode_split(exp, small_config(), [model], exp / "features" / "test", tmp_path, what="test")
+
+
+def test_posteriors_and_priors_that_are_no_numbers_are_refused(exp: Path, tmp_path: Path) -> None:
+    """k2 would take such an utterance for one without a path."""
+    model = AcousticModel(5, 12, small_config().model)
+    with torch.no_grad():
+        next(model.parameters())[0, 0] = torch.nan
+    with pytest.raises(UserError, match="test-1: expected finite log-likelihoods, found nan or inf; "):
+        decode_split(exp, small_config(), [model], exp / "features" / "test", tmp_path, what="test")
+    (tmp_path / "align").mkdir()
+    np.save(tmp_path / "align" / "prior.npy", np.array([0.5, np.nan], dtype=np.float32))
+    with pytest.raises(UserError, match="prior.npy: expected a probability above 0 for each pdf"):
+        prior(tmp_path)
 
 
 def test_a_missing_stage_is_named(tmp_path: Path) -> None:
