@@ -98,8 +98,8 @@ def cli() -> None:
 @click.argument("overrides", nargs=-1)
 def configure(exp: Path, conf: tuple[Path, ...], overrides: tuple[str, ...]) -> None:
     """Write EXP/config.yaml: what it holds already, then each --conf, then SECTION.KEY=VALUE."""
-    from asrkd.config import load_config, save_config
     from asrkd.experiment import locked
+    from asrkd.settings import load_config, save_config
 
     path = exp / "config.yaml"
     config = load_config(*([path] if path.is_file() else []), *conf, overrides=list(overrides))
@@ -108,7 +108,7 @@ def configure(exp: Path, conf: tuple[Path, ...], overrides: tuple[str, ...]) -> 
 
 
 def read_config(exp: Path) -> "Config":
-    from asrkd.config import load_config
+    from asrkd.settings import load_config
 
     path = exp / "config.yaml"
     if not path.is_file():

@@ -70,7 +70,7 @@ def evaluate_experiment(
     steps = [_step(exp, folder, system, config, force) for system in found]
     jobs = [(exp, folder, system, config, step) for system, step in zip(found, steps, strict=True) if step.begin()]
     if jobs:
-        parallel(_evaluate_system, jobs, config.run, what=f"decoding {name}", unit="systems")
+        run_systems(_evaluate_system, jobs, config.run, what=f"decoding {name}")
     _summarise(folder, name, found)
 
 
@@ -107,12 +107,14 @@ def _step(exp: Path, folder: Path, system: System, config: Config, force: bool) 
     return Step(folder / "systems" / system.name, made_by="evaluate", config=chosen, inputs=inputs, force=force)
 
 
-def _evaluate_system(exp: Path, folder: Path, system: System, config: Config, step: Step) -> None:
+def _evaluate_system(
+    exp: Path, folder: Path, system: System, config: Config, step: Step, run: RunConfig
+) -> None:
     step.started = time.monotonic()  # the wait for a core is no work
     models = load_models(exp, system, config)
     scales = read_scales(exp / "decode" / system.name / "dev")
     what = f"{system.name} on {folder.name}"
-    decode_split(exp, config, models, folder / "features", step.folder, scales=scales, what=what)
+    decode_split(exp, config, models, folder / "features", step.folder, scales=scales, what=what, run=run)
     write_word_errors(step.folder / WORDS, word_errors(folder / "cuts.jsonl.gz", step.folder / HYPOTHESES))
     frames = measure_frames(models, folder / "features", folder / "align", precision=config.train.precision, what=what)
     write_json(step.folder / FRAMES, asdict(frames))

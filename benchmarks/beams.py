@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asrkd.config import Config, DecodeConfig, load_config
+from asrkd.config import Config, DecodeConfig
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode.scales import SCALES
 from asrkd.decode.split import REPORT, decode_split, load_models
 from asrkd.experiment import read_json
 from asrkd.parallel import parallel
+from asrkd.settings import load_config
 from asrkd.systems import systems
 from benchmarks.timing import table
 

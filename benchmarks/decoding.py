@@ -19,7 +19,6 @@ import kaldifst
 import numpy as np
 import torch
 
-from asrkd.config import load_config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode import kaldi_search
 from asrkd.decode.blocks import search_in_blocks
@@ -34,6 +33,7 @@ from asrkd.features.shards import Segment, read_samples
 from asrkd.features.split import segments_of
 from asrkd.features.store import FrameStore
 from asrkd.score.wer import score_texts
+from asrkd.settings import load_config
 from asrkd.systems import systems
 from asrkd.train.forward import log_posteriors
 from benchmarks.timing import table

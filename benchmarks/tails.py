@@ -20,13 +20,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrkd import DistillationLoss, SoftTargets, SoftTargetStore, soft_cross_entropy
-from asrkd.config import Config, RunConfig, load_config
+from asrkd.config import Config, RunConfig
 from asrkd.corpus.subsets import stratified_subset
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, write_json
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.parallel import parallel
+from asrkd.settings import load_config
 from asrkd.systems import member_names, student_name
 from asrkd.train.data import FrameData
 from asrkd.train.forward import posteriors

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asrkd.config import Config, FeatureConfig, ModelConfig, RunConfig, TrainConfig, load_config
+from asrkd.config import Config, FeatureConfig, ModelConfig, RunConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
 from asrkd.experiment import read_json, read_jsonl, write_npy
 from asrkd.features.store import FrameStore, write_store
 from asrkd.models.dnn import AcousticModel
 from asrkd.parallel import cores, parallel
+from asrkd.settings import load_config
 from asrkd.train.data import LABELS, FrameData
 from asrkd.train.device import computes_bfloat16
 from asrkd.train.forward import posteriors

@@ -21,7 +21,7 @@ from asrkd.align.labelling import open_speech_of, read_words
 from asrkd.align.labels import LABELS, NO_LABEL
 from asrkd.align.prepare import MODEL, align_corpus
 from asrkd.align.viterbi import best_path
-from asrkd.config import Config, load_config, save_config
+from asrkd.config import Config
 from asrkd.corpus.cuts import SPLITS
 from asrkd.decode.graph import build_graph
 from asrkd.decode.split import HYPOTHESES, decode_system, prior
@@ -31,6 +31,7 @@ from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
 from asrkd.parallel import parallel
 from asrkd.score.counts import word_errors
+from asrkd.settings import load_config, save_config
 from asrkd.systems import member_names, systems
 from asrkd.train.forward import log_posteriors
 from asrkd.train.members import train_members

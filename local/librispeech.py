@@ -15,12 +15,12 @@ import click
 from lhotse import CutSet
 from lhotse.recipes.librispeech import LIBRISPEECH, MINI_LIBRISPEECH, download_librispeech
 
-from asrkd.config import load_config
 from asrkd.corpus.cache import cache_folder
 from asrkd.corpus.cuts import write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.corpus.librispeech import read_librispeech
 from asrkd.errors import UserError
+from asrkd.settings import load_config
 
 
 def download(subsets: list[str], folder: Path) -> Path:

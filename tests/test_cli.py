@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrkd.config import load_config
 from asrkd.corpus.cuts import read_cuts
+from asrkd.settings import load_config
 
 ROOT = Path(__file__).parents[1]
 

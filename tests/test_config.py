@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asrkd.config import Config, load_config, save_config, section
+from asrkd.config import Config, section
 from asrkd.errors import UserError
+from asrkd.settings import load_config, save_config
 
 
 def test_files_then_overrides(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from asrkd.config import RunConfig
 from asrkd.decode.interpreter import run_with
 from asrkd.errors import UserError
 from asrkd.experiment import read_json, write_json, write_jsonl
 from asrkd.features.store import FrameStore
+from asrkd.parallel import num_jobs, parallel
 
 BLOCK_BYTES = 1 << 30  # of log-likelihoods that lie on disk at once; 4,000 pdfs on LibriSpeech's test-clean take 31 GB
 
@@ -25,41 +27,56 @@ def search_in_blocks(
     num_pdfs: int,
     work: Path,
     what: str,
+    run: RunConfig | None = None,
 ) -> tuple[list[Path], dict[str, Any]]:
     """The folders of lattices of all of the store, in its order, and the report of the search.
 
     settings: graph, acoustic_scale and beam, as asrkd.decode.search_job wants them. loglikes: log p(pdf | frame) -
     log prior(pdf) of each utterance, (T, C). They are one stream, so that where a block ends has no influence on which
     frames are computed together, and so on the results. `work` never holds log-likelihoods of more than BLOCK_BYTES,
-    unless a single utterance has more.
+    unless a single utterance has more. run: among how many searches the utterances of a block are shared, and where
+    they run; None is one.
     """
+    run = run or RunConfig(jobs=1)
     folders, reports = [], []
     blocks = _blocks(store.counts.tolist(), 4 * num_pdfs)
-    scratch = {name: work / name for name in ("loglikes.npy", "utterances.jsonl", "report.json", "job.json")}
+    scratch = work / "loglikes.npy"
     for number, block in enumerate(blocks, 1):
         began = time.monotonic()
         counts = store.counts[block]
-        first = np.cumsum(counts) - counts
         named = zip(store.ids[block], islice(loglikes, len(counts)), strict=True)
-        write_loglikes(scratch["loglikes.npy"], named, (int(counts.sum()), num_pdfs))
+        write_loglikes(scratch, named, (int(counts.sum()), num_pdfs))
         seconds = time.monotonic() - began
-        table = zip(store.ids[block], first.tolist(), counts.tolist(), strict=True)
-        rows = ({"id": name, "first": start, "frames": count} for name, start, count in table)
-        write_jsonl(scratch["utterances.jsonl"], rows)
-        folders.append(work / f"lattices-{number}")
-        job = {
-            **settings,
-            "what": what + (f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""),
-            "loglikes": str(scratch["loglikes.npy"].resolve()),
-            "utterances": str(scratch["utterances.jsonl"].resolve()),
-            "lattices": str(folders[-1].resolve()),
-            "report": str(scratch["report.json"].resolve()),
-        }
-        write_json(scratch["job.json"], job)
-        run_with(decoder, "search", scratch["job.json"])
-        scratch["loglikes.npy"].unlink()
-        reports.append({**read_json(scratch["report.json"]), "posteriors_seconds": round(seconds, 2)})
+        told = what + (f", part {number} of {len(blocks)}" if len(blocks) > 1 else "")
+        shares = _shares(store.ids[block], counts, num_jobs(run))
+        own = [work / f"lattices-{number}-{share}" for share in range(1, len(shares) + 1)]
+        for folder, rows in zip(own, shares, strict=True):
+            folder.mkdir()
+            write_jsonl(folder / "utterances.jsonl", rows)
+            paths = {"loglikes": scratch, "utterances": folder / "utterances.jsonl", "lattices": folder}
+            paths["report"] = folder / "report.json"
+            named_paths = {name: str(path.resolve()) for name, path in paths.items()}
+            write_json(folder / "job.json", {**settings, "what": told, **named_paths})
+        jobs = [(decoder, "search", folder / "job.json") for folder in own]
+        parallel(run_with, jobs, run, what=f"search, {told}", unit="parts")
+        scratch.unlink()
+        folders += own
+        found = [read_json(folder / "report.json") for folder in own]
+        reports += [{**report, "posteriors_seconds": 0.0} for report in found]
+        reports[-1]["posteriors_seconds"] = round(seconds, 2)
     return folders, _sum(reports)
+
+
+def _shares(ids: Sequence[str], counts: np.ndarray, shares: int) -> list[list[dict[str, Any]]]:
+    """The rows of a block's utterances, in order, cut into at most so many runs of about as many frames."""
+    first = np.cumsum(counts) - counts
+    share_of = first * shares // max(int(counts.sum()), 1)
+    rows = [
+        {"id": name, "first": start, "frames": count}
+        for name, start, count in zip(ids, first.tolist(), counts.tolist(), strict=True)
+    ]
+    begins = np.unique(share_of, return_index=True)[1].tolist()
+    return [rows[begin:end] for begin, end in pairwise([*begins, len(rows)])]
 
 
 def write_loglikes(path: Path, loglikes: Iterable[tuple[str, Tensor]], shape: tuple[int, int]) -> None:

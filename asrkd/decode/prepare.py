@@ -1,16 +1,19 @@
 """Stage 9: dev and test decoded with every system, all with the same graph, beam and prior."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from asrkd.config import Config, section
+from asrkd.config import Config, RunConfig, section
 from asrkd.decode.scales import SECOND_LM
 from asrkd.experiment import Step, hash_file, identity
-from asrkd.parallel import parallel
+from asrkd.parallel import num_jobs, parallel
 from asrkd.systems import TRAINED_BY, systems
 
 
 def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
-    """EXP/decode/<system>/{dev,test}: a parallel job a system. The scales are chosen on dev, per system.
+    """EXP/decode/<system>/{dev,test}. The scales are chosen on dev, per system.
 
     Raises UserError when an earlier stage is missing.
     """
@@ -33,8 +36,20 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
         if step.begin():
             jobs.append((exp, config, system, step))
     if jobs:
-        # Also on a GPU as many as there are cores: most of the time goes into the search, which the GPU has no part in.
-        # Each holds a context on the GPU; where its memory does not suffice for all of them, run.jobs allows fewer.
         from asrkd.decode.split import decode_system  # it imports torch, which takes seconds
 
-        parallel(decode_system, jobs, config.run, what="decoding", unit="systems")
+        run_systems(decode_system, jobs, config.run, what="decoding")
+
+
+def run_systems(function: Callable[..., None], jobs: Sequence[tuple[Any, ...]], run: RunConfig, *, what: str) -> None:
+    """`function(*job, run)` of each system, whose last argument says among how many searches to share the utterances.
+
+    A process a system, or with twice as many processes and more, all of them for one system after the other.
+    """
+    if num_jobs(run) < 2 * len(jobs):
+        # Also on a GPU as many as there are cores: most of the time goes into the search, which the GPU has no part in.
+        # Each holds a context on the GPU; where its memory does not suffice for all of them, run.jobs allows fewer.
+        parallel(function, [(*job, replace(run, jobs=1)) for job in jobs], run, what=what, unit="systems")
+        return
+    for job in jobs:
+        parallel(function, [(*job, run)], run, what=what, unit="systems")

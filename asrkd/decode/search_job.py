@@ -51,13 +51,14 @@ def run_job(path: Path, load_graph: Callable[[Path], Any], search: Callable[[Any
         elif needed != beam:
             wider.append(row["id"])
     seconds = time.monotonic() - began
+    frames = sum(row["frames"] for row in table)
     write_lattices(Path(job["lattices"]), lattices)
     report = {
         "utterances": len(lattices),
-        "frames": len(loglikes),
+        "frames": frames,
         "loading_seconds": round(loading, 2),
         "search_seconds": round(seconds, 2),
-        "lattice_arcs_a_frame": round(sum(len(lattice.arcs) for lattice in lattices) / max(len(loglikes), 1), 1),
+        "lattice_arcs_a_frame": round(sum(len(lattice.arcs) for lattice in lattices) / max(frames, 1), 1),
         "decoded_with_a_wider_beam": wider,
         "without_path": without,
     }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from asrkd.config import Config
+from asrkd.config import Config, RunConfig
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode.blocks import search_in_blocks
 from asrkd.decode.graph_arrays import GraphArrays, open_graph
@@ -31,18 +31,18 @@ from asrkd.train.forward import log_posteriors
 HYPOTHESES, FIRST_PASS, N_BEST, REPORT = "hypotheses.jsonl", "first_pass.jsonl", "n_best.jsonl", "report.json"
 
 
-def decode_system(exp: Path, config: Config, system: System, step: Step) -> None:
-    """Fill the folder of a step that has begun, and finish the step."""
+def decode_system(exp: Path, config: Config, system: System, step: Step, run: RunConfig) -> None:
+    """Fill the folder of a step that has begun, and finish the step. run: of the searches, as decode_split has it."""
     step.started = time.monotonic()  # the wait for a core is no decoding
     models = load_models(exp, system, config)
     dev, test = step.folder / "dev", step.folder / "test"
     if not (dev / SCALES).is_file():
         references = {cut.id: cut.supervisions[0].text for cut in read_cuts(exp / "data" / "dev.jsonl.gz")}
-        decode_split(
-            exp, config, models, exp / "features" / "dev", dev, references=references, what=f"{system.name} on dev"
-        )
-    scales = read_scales(dev)
-    decode_split(exp, config, models, exp / "features" / "test", test, scales=scales, what=f"{system.name} on test")
+        features, what = exp / "features" / "dev", f"{system.name} on dev"
+        decode_split(exp, config, models, features, dev, references=references, what=what, run=run)
+    features, what = exp / "features" / "test", f"{system.name} on test"
+    decode_split(exp, config, models, features, test, scales=read_scales(dev), what=what, run=run)
+    scales = read_scales(test)
     made = [HYPOTHESES, SCALES, *([FIRST_PASS, N_BEST] if scales.second else [])]
     step.finish(f"{folder.name}/{name}" for folder in (dev, test) for name in made)
     wer = read_json(dev / SCALES)["wer"]
@@ -74,13 +74,14 @@ def decode_split(
     scales: Scales | None = None,
     references: Mapping[str, str] | None = None,
     what: str,
+    run: RunConfig | None = None,
 ) -> None:
     """Decode a FrameStore with the models' mean posterior and the graph and prior of `exp`, into `folder`.
 
     Writes hypotheses.jsonl, report.json and scales.json. Without `scales`, the points of config.decode's grid with the
     lowest WER against `references` (utterance id -> text) are taken. Where stage 2 made a model for a second pass, the
     hypotheses are its choice from n_best.jsonl, and first_pass.jsonl has those of the first. The folder `work` inside
-    is removed at the end.
+    is removed at the end. run: among how many searches the utterances are shared; None is one.
     """
     decode = config.decode
     work = folder / "work"
@@ -106,7 +107,7 @@ def decode_split(
     }
     stream = log_posteriors(models, store, precision=config.train.precision)
     loglikes = (log_p - log_prior for _, log_p in stream)
-    folders, report = search_in_blocks(decode.decoder, settings, store, loglikes, len(log_prior), work, what)
+    folders, report = search_in_blocks(decode.decoder, settings, store, loglikes, len(log_prior), work, what, run)
 
     def lattices() -> Iterator[Lattice]:
         return chain.from_iterable(map(read_lattices, folders))

@@ -15,12 +15,13 @@ from asrkd.align import passes
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.align.observations import observations
 from asrkd.align.prepare import align_corpus, align_split
-from asrkd.config import Config, save_config
+from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import write_store
 from asrkd.lang.lexicon import Lexicon, phone_list, write_lexicon
+from asrkd.settings import save_config
 from tests.end_to_end.test_engines import cluster
 
 MEL = 20
@@ -179,7 +180,7 @@ import sys
 from pathlib import Path
 from asrkd.align import passes
 from asrkd.align.prepare import align_corpus
-from asrkd.config import load_config
+from asrkd.settings import load_config
 passes.SHARD = 500
 align_corpus(Path(sys.argv[1]), load_config(Path(sys.argv[1]) / "config.yaml"))
 """

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from asrkd.align.topology import STATES
-from asrkd.config import load_config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode import kaldi_hlg, kaldi_search
 from asrkd.decode.arpa import FINAL, Arcs
@@ -26,6 +25,7 @@ from asrkd.decode.topology import left_biphone_topology
 from asrkd.features.store import FrameStore, write_store
 from asrkd.lang.lexicon import read_lexicon
 from asrkd.models.dnn import load_model
+from asrkd.settings import load_config
 from asrkd.train.forward import log_posteriors
 
 ROOT = Path(__file__).parents[2]

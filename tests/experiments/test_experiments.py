@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from asrkd.config import Config, save_config
+from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, write_npy
 from asrkd.experiments.members import vary_members
@@ -22,6 +22,7 @@ from asrkd.experiments.temperature import points, vary_temperature
 from asrkd.experiments.untranscribed import transcribed_half, withhold_transcripts
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
+from asrkd.settings import save_config
 from tests.train.test_stages import by_hand
 
 QUICK = Options(quick=True)

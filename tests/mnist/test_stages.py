@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from asrkd.config import Config, load_config
+from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
@@ -19,6 +19,7 @@ from asrkd.mnist.idx import read_folder
 from asrkd.mnist.nets import distil, small_names, sweep, teach
 from asrkd.mnist.report import write_report
 from asrkd.mnist.score import score_nets
+from asrkd.settings import load_config
 from asrkd.train.members import train_members
 from tests.mnist.conftest import DEV, SIDE, TEST, TRAIN
 

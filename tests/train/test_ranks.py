@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asrkd.config import Config, save_config
+from asrkd.config import Config
 from asrkd.experiment import read_json, read_jsonl
+from asrkd.settings import save_config
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.members import train_members
 from asrkd.train.soft_targets import make_soft_targets
@@ -19,7 +20,7 @@ from asrkd.train.soft_targets import make_soft_targets
 TWO = """
 import sys
 from pathlib import Path
-from asrkd.config import load_config
+from asrkd.settings import load_config
 from asrkd.train.jobs import Training, train_models
 
 exp = Path(sys.argv[1])
