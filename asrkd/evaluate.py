@@ -10,17 +10,17 @@ from pathlib import Path
 from lhotse import CutSet
 
 from asrkd.align.prepare import align_split
-from asrkd.config import Config, section
+from asrkd.config import Config, RunConfig, section
 from asrkd.corpus.cuts import read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out
 from asrkd.corpus.librispeech import read_librispeech
 from asrkd.corpus.prepare import validate
+from asrkd.decode.prepare import run_systems
 from asrkd.decode.scales import SCALES, read_scales
 from asrkd.decode.split import HYPOTHESES, decode_split, load_models
 from asrkd.errors import UserError
 from asrkd.experiment import Step, hash_file, identity, read_json, write_json
 from asrkd.features.extract import extract_split
-from asrkd.parallel import parallel
 from asrkd.score.counts import measure_frames, word_errors
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import read_word_errors, write_word_errors
@@ -107,9 +107,7 @@ def _step(exp: Path, folder: Path, system: System, config: Config, force: bool) 
     return Step(folder / "systems" / system.name, made_by="evaluate", config=chosen, inputs=inputs, force=force)
 
 
-def _evaluate_system(
-    exp: Path, folder: Path, system: System, config: Config, step: Step, run: RunConfig
-) -> None:
+def _evaluate_system(exp: Path, folder: Path, system: System, config: Config, step: Step, run: RunConfig) -> None:
     step.started = time.monotonic()  # the wait for a core is no work
     models = load_models(exp, system, config)
     scales = read_scales(exp / "decode" / system.name / "dev")

@@ -38,7 +38,7 @@ def search_in_blocks(
     they run; None is one.
     """
     run = run or RunConfig(jobs=1)
-    folders, reports = [], []
+    folders, reports, posteriors = [], [], 0.0
     blocks = _blocks(store.counts.tolist(), 4 * num_pdfs)
     scratch = work / "loglikes.npy"
     for number, block in enumerate(blocks, 1):
@@ -46,7 +46,7 @@ def search_in_blocks(
         counts = store.counts[block]
         named = zip(store.ids[block], islice(loglikes, len(counts)), strict=True)
         write_loglikes(scratch, named, (int(counts.sum()), num_pdfs))
-        seconds = time.monotonic() - began
+        posteriors += time.monotonic() - began
         told = what + (f", part {number} of {len(blocks)}" if len(blocks) > 1 else "")
         shares = _shares(store.ids[block], counts, num_jobs(run))
         own = [work / f"lattices-{number}-{share}" for share in range(1, len(shares) + 1)]
@@ -61,10 +61,8 @@ def search_in_blocks(
         parallel(run_with, jobs, run, what=f"search, {told}", unit="parts")
         scratch.unlink()
         folders += own
-        found = [read_json(folder / "report.json") for folder in own]
-        reports += [{**report, "posteriors_seconds": 0.0} for report in found]
-        reports[-1]["posteriors_seconds"] = round(seconds, 2)
-    return folders, _sum(reports)
+        reports += [read_json(folder / "report.json") for folder in own]
+    return folders, {**_sum(reports), "posteriors_seconds": round(posteriors, 2)}
 
 
 def _shares(ids: Sequence[str], counts: np.ndarray, shares: int) -> list[list[dict[str, Any]]]:
@@ -109,10 +107,10 @@ def _blocks(frames: Sequence[int], frame_bytes: int) -> list[slice]:
 
 
 def _sum(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The reports of several blocks as one."""
+    """The reports of several searches as one."""
     frames = sum(search["frames"] for search in searches)
     arcs = sum(search["lattice_arcs_a_frame"] * search["frames"] for search in searches)
-    seconds = ("loading_seconds", "search_seconds", "posteriors_seconds")
+    seconds = ("loading_seconds", "search_seconds")
     return {
         "utterances": sum(search["utterances"] for search in searches),
         "frames": frames,

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from asrkd.config import Config
+from asrkd.config import Config, RunConfig
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.graph import build_graph
 from asrkd.decode.interpreter import run_under_k2, run_with
-from asrkd.decode.prepare import decode_systems
+from asrkd.decode.prepare import decode_systems, run_systems
 from asrkd.decode.scales import read_scales
 from asrkd.decode.split import decode_split, load_models, prior
 from asrkd.errors import UserError
 from asrkd.experiment import Step, read_json, read_jsonl
 from asrkd.features.store import FrameStore, write_store
 from asrkd.models.dnn import AcousticModel, save_model
+from asrkd.parallel import parallel
 from asrkd.systems import systems
 from asrkd.train.forward import log_posteriors
 
@@ -186,6 +187,42 @@ def test_blocks_bound_the_disk_and_change_no_result(exp: Path, tmp_path: Path, m
         elif "search" not in key and "seconds" not in key:
             assert several[key] == one[key]
     assert several["without_path"] == ["test-short"] and several["audio_seconds"] == 0.82
+
+
+def test_utterances_are_shared_among_searches(exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[int] = []
+
+    def spy(function: Any, jobs: list[tuple[Any, ...]], *arguments: Any, **named: Any) -> None:
+        searches.append(len(jobs))
+        parallel(function, jobs, *arguments, **named)
+
+    monkeypatch.setattr("asrkd.decode.blocks.parallel", spy)
+    config = small_config()
+    config.decode.decoder = "kaldi"
+    models = load_models(exp, systems(config)[0], config)
+    scales = read_scales(exp / "decode" / "member-01" / "dev")
+    features = exp / "features" / "test"
+    for folder, run in (("whole", None), ("shared", RunConfig(jobs=4))):
+        decode_split(exp, config, models, features, tmp_path / folder, scales=scales, what="test", run=run)
+    # Of its 82 frames the first utterance begins in the first quarter, the others, at 30 and 32, in the second.
+    assert searches == [1, 2]
+    hypotheses = [(tmp_path / name / "hypotheses.jsonl").read_bytes() for name in ("whole", "shared")]
+    assert hypotheses[0] == hypotheses[1]
+    whole, shared = (read_json(tmp_path / name / "report.json") for name in ("whole", "shared"))
+    for key in ("utterances", "frames", "without_path", "decoded_with_a_wider_beam", "audio_seconds"):
+        assert shared[key] == whole[key]
+
+
+def test_a_process_a_system_or_all_for_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[int, int, int]] = []
+
+    def spy(function: Any, jobs: list[tuple[Any, ...]], run: RunConfig, **_: Any) -> None:
+        called.append((len(jobs), jobs[0][-1].jobs, run.jobs))
+
+    monkeypatch.setattr("asrkd.decode.prepare.parallel", spy)
+    run_systems(print, [("a",), ("b",)], RunConfig(jobs=3), what="decoding")
+    run_systems(print, [("a",), ("b",)], RunConfig(jobs=4), what="decoding")
+    assert called == [(2, 1, 3), (1, 4, 4), (1, 4, 4)]
 
 
 def test_models_of_other_pdfs_are_refused(exp: Path, tmp_path: Path) -> None:
