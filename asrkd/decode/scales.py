@@ -39,18 +39,22 @@ def read_scales(folder: Path) -> Scales:
 def choose(
     texts: Mapping[str, Sequence[str]], grid: Sequence[Point], references: Mapping[str, str]
 ) -> tuple[int, dict[str, Any]]:
-    """The grid's point of the lowest WER and the WER of all. Of equals, the one nearest to scale 1 and no penalty.
+    """The grid's point of the lowest WER, as stage 10 counts it, and the WER of all. Of equals, the one nearest to
+    scale 1 and no penalty.
 
     texts: utterance id -> a text for each point of the grid. Raises UserError when the references have no word.
     """
     import jiwer  # only now: where nothing is to be decoded it is not wanted
 
-    said = [references[name].upper() for name in texts]
-    if not any(text.split() for text in said):
+    from asrkd.score.wer import normalised
+
+    said = [normalised(references[name]) for name in texts]
+    if not any(said):
         raise UserError(
             "dev: expected transcripts to choose the decoding scales by, found none with a word; see stage 0"
         )
-    wers = [float(jiwer.wer(said, [found[point].upper() for found in texts.values()])) for point in range(len(grid))]
+    heard = [[normalised(found[point]) for found in texts.values()] for point in range(len(grid))]
+    wers = [float(jiwer.wer(said, of_point)) for of_point in heard]
     best = min(range(len(grid)), key=lambda p: (wers[p], abs(grid[p].lm_scale - 1) + abs(grid[p].insertion_penalty)))
     _say_edge(grid, best)
     table = [{**vars(point), "wer": round(wer, 5)} for point, wer in zip(grid, wers, strict=True)]
