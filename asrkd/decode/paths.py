@@ -127,11 +127,11 @@ def _n_best(arcs, total, acoustic, graph, first_word, words, n, onward, limit): 
     first to come is the best. Returns acoustic and graph sums (K, 2), nodes (K,) of the final state's, and the tree.
     """
     states = arcs[:, 1].max() + 1
-    scores = np.empty((states, n))
-    nodes = np.zeros((states, n), dtype=np.int64)
-    sums = np.zeros((states, n, 2))
+    # Of all states one after the other, since most are beyond `limit` and keep nothing.
+    scores, nodes, acoustic_sums, graph_sums = [0.0], [np.int64(0)], [0.0], [0.0]
+    begin = np.zeros(states, dtype=np.int64)
     count = np.zeros(states, dtype=np.int64)
-    scores[0, 0], count[0] = 0.0, 1
+    count[0] = 1
     numbers = {(np.int64(0), np.int64(0)): np.int64(0)}
     parent, word = [np.int64(0)], [np.int64(0)]
     seen = [np.int64(-1)]  # the last state that has kept each node
@@ -139,18 +139,19 @@ def _n_best(arcs, total, acoustic, graph, first_word, words, n, onward, limit): 
     bounds = np.searchsorted(arcs[:, 1][entering], np.arange(states + 1))
     head = np.zeros(len(arcs), dtype=np.int64)  # of each arc's list, the first that is not merged yet
     for state in range(1, states):
+        begin[state] = len(scores)
         while count[state] < n:
             best, chosen = -np.inf, -1
             for place in range(bounds[state], bounds[state + 1]):
                 a = entering[place]
                 source = arcs[a, 0]
-                if head[a] < count[source] and scores[source, head[a]] + total[a] > best:
-                    best, chosen = scores[source, head[a]] + total[a], a
+                if head[a] < count[source] and scores[begin[source] + head[a]] + total[a] > best:
+                    best, chosen = scores[begin[source] + head[a]] + total[a], a
             if chosen < 0 or best + onward[state] < limit:
                 break
-            source, rank = arcs[chosen, 0], head[chosen]
+            before = begin[arcs[chosen, 0]] + head[chosen]
             head[chosen] += 1
-            node = nodes[source, rank]
+            node = nodes[before]
             for place in range(first_word[chosen], first_word[chosen + 1]):
                 key = (node, words[place])
                 if key not in numbers:
@@ -162,10 +163,11 @@ def _n_best(arcs, total, acoustic, graph, first_word, words, n, onward, limit): 
             if seen[node] == state:
                 continue
             seen[node] = state
-            own = count[state]
-            scores[state, own], nodes[state, own] = best, node
-            sums[state, own, 0] = sums[source, rank, 0] + acoustic[chosen]
-            sums[state, own, 1] = sums[source, rank, 1] + graph[chosen]
+            scores.append(best)
+            nodes.append(node)
+            acoustic_sums.append(acoustic_sums[before] + acoustic[chosen])
+            graph_sums.append(graph_sums[before] + graph[chosen])
             count[state] += 1
-    final = states - 1
-    return sums[final, : count[final]], nodes[final, : count[final]], np.array(parent), np.array(word)
+    final = begin[states - 1]
+    sums = np.column_stack((np.array(acoustic_sums[final:]), np.array(graph_sums[final:])))
+    return sums, np.array(nodes[final:]), np.array(parent), np.array(word)
