@@ -198,6 +198,12 @@ def second_model(
             f"{own}: expected words of the vocabulary, in its spelling and case, found none of {len(vocabulary):,} "
             f"({', '.join(missing[:3])}; lang.rescore_lm names another)"
         )
+    if missing:
+        print(
+            f"WARNING: {own}: {len(missing):,} of the {len(vocabulary):,} words of the vocabulary are not in it, for "
+            f"example {', '.join(missing[:3])}; the second pass scores them as its <unk>, and hardly ever chooses them",
+            flush=True,
+        )
     report["vocabulary_words_missing"] = len(missing)
     for split in ("dev", "test"):
         report[split] = perplexity_report(binary, spoken[split])

@@ -58,7 +58,9 @@ def test_an_experiment_without_is_not_made_again(
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_of_ones_own(tmp_path: Path, exp: Path, packed: bool, needs_lmplz: None) -> None:
+def test_of_ones_own(
+    tmp_path: Path, exp: Path, packed: bool, capsys: pytest.CaptureFixture[str], needs_lmplz: None
+) -> None:
     own = tmp_path / "own.arpa"
     estimate_lm(["A B", "B Z A"], ["A", "B", "Z"], own, order=5, prune=[], unseen=[])
     given = own
@@ -69,6 +71,7 @@ def test_of_ones_own(tmp_path: Path, exp: Path, packed: bool, needs_lmplz: None)
     assert math.isclose(sentence_scorer(exp / "lang" / "rescore.bin")("B Z A"), sentence_scorer(own)("B Z A"))
     report = read_json(exp / "lang" / "report.json")["second_model"]
     assert (report["source"], report["vocabulary_words_missing"]) == (str(given), 1)
+    assert f"{given}: 1 of the 3 words of the vocabulary are not in it, for example C; the" in capsys.readouterr().out
 
 
 def test_ones_own_of_other_words(tmp_path: Path, exp: Path, needs_lmplz: None) -> None:
