@@ -7,7 +7,7 @@ from pathlib import Path
 from asrkd.config import LangConfig
 from asrkd.errors import UserError
 from asrkd.experiment import write_text
-from asrkd.lang.text import numbered_lines
+from asrkd.lang.text import MARK, numbered_lines
 
 Lexicon = dict[str, list[tuple[str, ...]]]
 
@@ -51,7 +51,8 @@ def read_lexicon(path: Path) -> Lexicon:
     anything else.
     """
     lexicon: Lexicon = {}
-    for number, line in numbered_lines(path):
+    for number, marked in numbered_lines(path):
+        line = marked.removeprefix(MARK)
         fields = [] if line.startswith(COMMENT_LINE) else line.split()
         if COMMENT in fields:
             fields = fields[: fields.index(COMMENT)]

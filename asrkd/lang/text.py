@@ -7,6 +7,8 @@ from pathlib import Path
 
 from asrkd.errors import UserError
 
+MARK = "\ufeff"  # with which some editors begin a file; no part of the first word
+
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end), streamed. Compression is told by the content, not by the name.
@@ -34,7 +36,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 def sentences(path: Path) -> Iterator[str]:
     """The lines that have words, streamed, with one space between words."""
     for _, line in numbered_lines(path):
-        words = line.split()
+        words = line.removeprefix(MARK).split()
         if words:
             yield " ".join(words)
 

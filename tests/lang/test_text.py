@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.errors import UserError
+from asrkd.lang.lexicon import read_lexicon
 from asrkd.lang.text import sentences
 
 TEXT = "ONE  TWO\r\n\n \t\nTHREE\u00a0Ä\n"
@@ -14,6 +15,12 @@ def test_plain_and_gzip_give_the_same_sentences(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXT.encode())
     (tmp_path / "text.gz").write_bytes(gzip.compress(TEXT.encode()))
     assert list(sentences(tmp_path / "text")) == list(sentences(tmp_path / "text.gz")) == ["ONE TWO", "THREE Ä"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("ONE W AH N\nTWO T UW\n", encoding="utf-8-sig")
+    assert list(sentences(tmp_path / "text")) == ["ONE W AH N", "TWO T UW"]
+    assert read_lexicon(tmp_path / "text")["ONE"] == [("W", "AH", "N")]
 
 
 def test_missing_file(tmp_path: Path) -> None:
