@@ -27,6 +27,31 @@ def test_alignments_are_those_of_sclite(column: int, tmp_path: Path) -> None:
 
 
 @needs_sctk
+def test_words_of_other_characters_are_those_of_sclite(tmp_path: Path) -> None:
+    said = {
+        "s-1": "DON'T STOP AT FIVE O'CLOCK",
+        "s-2": "WELL-BEING IS FINE",
+        "s-3": "ÉTÉ À ÎLE",
+        "s-4": "",
+        "s-5": "हिन्दी में",
+        "s-6": "A -B C- B;C",
+        "s-7": "漢 字",
+    }
+    heard = {
+        "s-1": "DONT STOP FIVE O'CLOCK",
+        "s-2": "WELL BEING IS FINE",
+        "s-3": "ÉTÉ A ÎLE",
+        "s-4": "UH",
+        "s-5": "हिन्दी",
+        "s-6": "A B C- B;C",
+        "s-7": "漢 子",
+    }
+    found = score_texts(said, heard, dict.fromkeys(said, "s"))
+    assert dict(zip(found.ids, found.alignments, strict=True)) == alignments(sclite(said, heard, tmp_path, "system"))
+    assert found.alignments == ["SCDCC", "ISCC", "CSC", "I", "CD", "CSCC", "CS"]
+
+
+@needs_sctk
 def test_five_substitutions_cost_sclite_more_than_six_other_errors(tmp_path: Path) -> None:
     """Its weights are 4 for a substitution and 3 for the others, so that it takes 18 where 20 is the least number of
     errors; jiwer's are 1 each, as the word error rate is defined."""
