@@ -59,7 +59,11 @@ def run_under_k2(module: str, arguments: list[str]) -> None:
         return
     from asrkd.tools import k2_python
 
-    run_in(k2_python(), module, arguments)
+    try:
+        python = k2_python()
+    except UserError as error:
+        raise UserError(f"{error}, or decode without k2: --decoder kaldi") from None
+    run_in(python, module, arguments)
 
 
 def run_in(python: Path, module: str, arguments: list[str]) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkd.decode.interpreter import run_in
+from asrkd.decode.interpreter import run_in, run_with
 from asrkd.errors import UserError
 
 MODULE = """
@@ -60,3 +60,17 @@ def test_a_killed_process_is_named(module: str) -> None:
 def test_no_interpreter(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a Python with k2, found No such file or directory; make setup"):
         run_in(tmp_path / "python", "some_command", [])
+
+
+def test_without_k2_the_other_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrkd.decode.interpreter.k2_in_process", lambda: False)
+    monkeypatch.setenv("ASRKD_K2_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(UserError, match="ASRKD_K2_PYTHON=.*/python: expected a Python with k2.*: --decoder kaldi"):
+        run_with("k2", "search", tmp_path / "job.json")
+
+
+def test_without_kaldis_packages_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kaldi_decoder", None)
+    monkeypatch.delitem(sys.modules, "asrkd.decode.kaldi_search", raising=False)
+    with pytest.raises(UserError, match="expected the packages kaldi-decoder and kaldifst, found .*; pip install"):
+        run_with("kaldi", "search", tmp_path / "job.json")
