@@ -6,6 +6,7 @@ Workers on other machines see the experiment's folder at the same path, through 
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -54,6 +55,8 @@ def parallel(
     if workers <= 1:
         return [_with_threads(1, function, job) for job in track(jobs, what=what, unit=unit)]
     _register(run.engine)
+    # loky renews a worker whose memory has grown, and takes the memory-mapped frames for memory; no job is lost by it.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
     # Workers of a cluster have parents of their own, and another machine may have a process of this one's id.
     caller = os.getpid() if run.engine == "loky" else None
     results: list[Result] = [_MISSING] * len(jobs)
