@@ -224,4 +224,6 @@ def _is_entry(fields: list[str], order: int, *, backoff: bool) -> bool:
 
 def _not_arpa(path: Path, number: int, expected: str, found: str) -> UserError:
     found = found if len(found) < 60 else found[:57] + "..."
-    return UserError(f"{path}, line {number}: not a whole ARPA model (--lm, lang.rescore_lm): expected {expected}, found {found}")
+    return UserError(
+        f"{path}, line {number}: not a whole ARPA model (--lm, lang.rescore_lm): expected {expected}, found {found}"
+    )

@@ -44,7 +44,9 @@ def test_what_is_no_arpa_is_named_with_its_line(
 ) -> None:
     path = tmp_path / "lm.arpa"
     path.write_text(change(ARPA))
-    with pytest.raises(UserError, match=rf"lm\.arpa, line {line}: not a whole ARPA model \(--lm, lang.rescore_lm\): .*{found}"):
+    with pytest.raises(
+        UserError, match=rf"lm\.arpa, line {line}: not a whole ARPA model \(--lm, lang.rescore_lm\): .*{found}"
+    ):
         check_arpa(path)
 
 
