@@ -22,10 +22,11 @@ from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, replacing, write_json, write_npy
+from asrkd.experiment import read_json, write_json, write_npy
 from asrkd.features.store import FrameStore
 from asrkd.lang.lexicon import UNKNOWN, read_lexicon
 from asrkd.progress import track
+from asrkd.tensors import replacing_tensors
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def train(exp: Path, folder: Path, words: Words, config: Config) -> dict[str, An
 
     model = training.model
     label_set = hashlib.sha256(model.pdfs.tobytes() + "\n".join(phones).encode()).hexdigest()
-    with replacing(folder / "gmm.safetensors") as temporary:
+    with replacing_tensors(folder / "gmm.safetensors") as temporary:
         save_file(model.gmm.arrays(), temporary)
     shape = {"num_pdfs": model.gmm.num_pdfs, "gaussians": len(model.gmm.weights), "dimension": model.gmm.means.shape[1]}
     write_json(

@@ -21,8 +21,9 @@ from asrkd.align.topology import STATES, monophone_pdfs
 from asrkd.align.tree import MIN_LEAF, UnitStatistics, build_tree, cluster_questions, tree_json
 from asrkd.config import AlignConfig, RunConfig
 from asrkd.errors import UserError
-from asrkd.experiment import replacing, write_json
+from asrkd.experiment import write_json
 from asrkd.progress import track
+from asrkd.tensors import replacing_tensors
 
 STATE = "training.safetensors"
 PASS = "pass over the speech"
@@ -185,7 +186,7 @@ def _save(path: Path, training: Training) -> None:
     model = training.model
     arrays = {**model.gmm.arrays(), "pdfs": model.pdfs, "stay": model.stay}
     arrays |= {"units": training.units, "floor": training.floor}
-    with replacing(path) as temporary:
+    with replacing_tensors(path) as temporary:
         save_file(arrays, temporary, metadata={"passes": json.dumps(training.passes)})
 
 

@@ -23,6 +23,8 @@ import os
 import struct
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -74,8 +76,9 @@ class ShardFile:
         """records: (T, record_bytes) uint8."""
         data, before = as_bytes(records), self._so_far()
         row, name = UTTERANCE.pack(first, len(records)), f"{utterance_id}\n".encode()
-        self._file.seek(before.frames * self._record_bytes)
-        self._file.write(data)
+        with _naming(self.path):
+            self._file.seek(before.frames * self._record_bytes)
+            self._file.write(data)
         self._added.append(_Added(row, name, before.frames + len(records), zlib.crc32(data, before.crc)))
 
     def finish(self) -> None:
@@ -88,11 +91,12 @@ class ShardFile:
         names = b"".join(added.name for added in self._added)
         table = b"".join(added.row for added in self._added) + names
         sizes = (frames, len(self._added), len(names), self._record_bytes)
-        self._file.seek(frames * self._record_bytes)
-        self._file.truncate()
-        self._file.write(table + FOOTER.pack(MAGIC, *sizes, crc, zlib.crc32(table), self._card_crc))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _naming(self.path):
+            self._file.seek(frames * self._record_bytes)
+            self._file.truncate()
+            self._file.write(table + FOOTER.pack(MAGIC, *sizes, crc, zlib.crc32(table), self._card_crc))
+            self._file.flush()
+            os.fsync(self._file.fileno())
         os.replace(self._temporary, self.path)
         self._file.close()
 
@@ -101,6 +105,15 @@ class ShardFile:
 
     def _so_far(self) -> _Added:
         return self._added[-1] if self._added else _Added(b"", b"", 0, 0)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A write that fails, on a full disk most often, does not say to which file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def open_shard(path: Path, record_bytes: int, card_crc: int) -> Shard:

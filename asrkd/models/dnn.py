@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from asrkd.config import ModelConfig
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, replacing, write_json
+from asrkd.experiment import read_json, write_json
+from asrkd.tensors import replacing_tensors
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
@@ -82,7 +83,7 @@ def limit_norms(model: AcousticModel, most: float) -> None:
 def save_model(folder: Path, model: AcousticModel, card: Mapping[str, Any]) -> None:
     """Write the weights and the card; what `load_model` needs of the shape is added to the card."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
+    with replacing_tensors(folder / WEIGHTS) as temporary:
         save_file(weights, temporary)
     shape = {"num_mel": model.num_mel, "num_pdfs": model.num_pdfs, "model": asdict(model.config)}
     write_json(folder / CARD, {**shape, **card})

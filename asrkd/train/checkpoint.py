@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from asrkd.errors import UserError
-from asrkd.experiment import replacing
 from asrkd.models.dnn import AcousticModel
+from asrkd.tensors import replacing_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -33,7 +33,7 @@ class State:
 def save_checkpoint(path: Path, model: AcousticModel, optimizer: torch.optim.Optimizer, state: State) -> None:
     """One file for tensors and counters, so that they cannot be of two moments."""
     tensors = {name: tensor.detach().cpu() for name, tensor in _tensors(model, optimizer)}
-    with replacing(path) as temporary:
+    with replacing_tensors(path) as temporary:
         save_file(tensors, temporary, {"state": json.dumps(asdict(state))})
 
 
