@@ -3,7 +3,7 @@ their start and their seed."""
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ STEPS_BETWEEN_CHECKS = 50  # of the loss; each waits for the device
 DEV_BATCH = 4096  # frames
 WARM_UP = 0.02  # of the training's steps
 EXPLODED = 100.0  # times the loss of a guess: no training comes back from there
+DAMAGED = "Features that are no numbers"
 TRAIN_SAMPLE = 100_000  # frames that the accuracy on the training set is measured on
 
 
@@ -128,6 +129,7 @@ def train_model(
                 print(f"{name} epoch {state.epoch + 1}: {state.step}/{steps} batches, {left} left", flush=True)
 
         dev_accuracy, dev_entropy = evaluate(model, dev, config.precision, dev_numbers)
+        _check_dev(dev_entropy, dev, dev_numbers, state, folder)
         frames = steps * batch_size
         soft, hard, _, right = state.sums
         curve = {
@@ -233,16 +235,37 @@ def _check(
         mean = total / len(row)
         if math.isfinite(mean) and mean <= most:
             continue
-        finite = train.batch(row)[0].float().isfinite().all(1)  # (B,)
-        damaged = [train.ids[u] for u in train.utterance_of(row[~finite]).unique().tolist()]
+        damaged = _damaged(train, row)
         names = damaged or [train.ids[u] for u in train.utterance_of(row).unique().tolist()]
-        mend = "lower train.learning_rate"
-        if damaged:
-            mend = "mend their audio, or drop them from the cut set, and run the stages from 0 on"
         raise UserError(
-            f"{folder}: the loss is {mean:g} in epoch {state.epoch + 1}, step {step}; {mend}. The last checkpoint is "
-            f"kept. {'Features that are no numbers' if damaged else 'The utterances of the batch'}: {' '.join(names)}"
+            f"{folder}: the loss is {mean:g} in epoch {state.epoch + 1}, step {step}; {_mend(damaged)}. The last "
+            f"checkpoint is kept. {DAMAGED if damaged else 'The utterances of the batch'}: {' '.join(names)}"
         )
+
+
+def _check_dev(entropy: float, dev: FrameData, numbers: Tensor | None, state: State, folder: Path) -> None:
+    """Raises UserError when the cross-entropy is not finite: before weights that make it so are kept."""
+    if math.isfinite(entropy):
+        return
+    numbers = torch.arange(len(dev)) if numbers is None else numbers
+    damaged = sorted({name for block in numbers.split(DEV_BATCH) for name in _damaged(dev, dev.positions(block))})
+    names = f". {DAMAGED}: {' '.join(damaged)}" if damaged else ""
+    raise UserError(
+        f"{folder}: the cross-entropy on dev is {entropy:g} after epoch {state.epoch + 1}; {_mend(damaged)}. The last "
+        f"checkpoint is kept{names}"
+    )
+
+
+def _damaged(data: FrameData, positions: Tensor) -> list[str]:
+    """The utterances of those of these frames whose windows are not all numbers."""
+    finite = data.batch(positions)[0].float().isfinite().all(1)  # (B,)
+    return [data.ids[u] for u in data.utterance_of(positions[~finite]).unique().tolist()]
+
+
+def _mend(damaged: Sequence[str]) -> str:
+    if damaged:
+        return "mend their audio, or drop them from the cut set, and run the stages from 0 on"
+    return "lower train.learning_rate"
 
 
 def _show(name: str, curve: Mapping[str, Any], board: SummaryWriter) -> None:

@@ -72,8 +72,10 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), settings())
 
 def settings() -> Config:
     config = Config()
-    config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=1, dropout=0.1, input_dropout=0.1)
-    config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16", max_norm=1.5)
+    config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=3, dropout=0.1, input_dropout=0.1)
+    # A window of 6 frames of 6 bins is a square, so that it can be moved as an image is.
+    config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16", keep="last")
+    config.train.max_norm, config.train.jitter = 1.5, 1
     return config
 
 
@@ -116,6 +118,14 @@ def test_nan_stops_names_the_utterance_and_keeps_the_checkpoint(
     with safe_open(tmp_path / "model" / CHECKPOINT, "np") as file:
         assert json.loads(file.metadata()["state"])["epoch"] == 1
         assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+
+
+def test_dev_frames_that_are_no_numbers_stop_before_a_model_is_kept(exp: Path, config: Config, tmp_path: Path) -> None:
+    store = FrameStore.open(exp / "features" / "dev")
+    np.load(store.folder / "frames.npy", mmap_mode="r+")[store.first[5] + 3] = np.nan
+    with pytest.raises(UserError, match=r"on dev is nan after epoch 1; mend .*that are no numbers: dev-5$"):
+        train(exp, tmp_path / "model", config)
+    assert not (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_a_loss_that_explodes_stops(exp: Path, config: Config, tmp_path: Path) -> None:
