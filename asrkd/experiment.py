@@ -206,6 +206,12 @@ class Step:
         write_json(self.folder / STAMP, {"state": "begun", "config": self.config, "inputs": self.inputs})
         return True
 
+    def is_finished(self) -> bool:
+        """For a job that may be run a second time, since another one's worker was killed: whether the first time was
+        enough."""
+        stamp = _read_stamp(self.folder)
+        return stamp is not None and stamp["state"] == "finished"
+
     def _empty(self) -> None:
         """Remove all but the stamp, which says so first: a folder that a kill leaves half empty is known as asrkd's."""
         write_json(self.folder / STAMP, {"state": "stale", "config": self.config, "inputs": self.inputs})

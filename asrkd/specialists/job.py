@@ -26,11 +26,14 @@ from asrkd.train.loop import train_model
 def train_specialist(
     exp: Path, config: Config, generalist_name: str, number: int, seed: int, targets: Path | None, step: Step
 ) -> None:
-    """Train the specialist of a cluster, from 0, into the folder of a step that has begun, and finish the step.
+    """Train the specialist of a cluster, from 0, into the folder of a step that has begun, and finish the step; nothing
+    where a job before has finished it.
 
     targets: the store of the generalist's soft targets; None trains on hard targets alone. Raises UserError when an
     input is missing or damaged, a half of the batches would be empty, or a loss is no longer finite.
     """
+    if step.is_finished():
+        return
     step.started = time.monotonic()  # the wait for a core is no training
     own = config.specialists
     label_set = read_json(exp / "align" / "label_set.json")

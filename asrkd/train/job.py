@@ -21,10 +21,12 @@ OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times,
 
 
 def train(exp: Path, config: Config, training: Training, step: Step) -> None:
-    """Train the model of a step that has begun, and finish the step.
+    """Train the model of a step that has begun, and finish the step; nothing where a job before has finished it.
 
     Raises UserError when an input is missing or damaged or a loss is no longer finite.
     """
+    if step.is_finished():
+        return
     step.started = time.monotonic()  # the wait for a core is no training
     label_set = read_json(exp / "align" / "label_set.json")
     data = FrameData.open(exp / "features" / "train", exp / "align" / "train", config.model, training.utterances)

@@ -1,6 +1,8 @@
 """Stages 4 to 7 on frames that can be told apart."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +95,18 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     assert "member-02 epoch 1" in printed
     assert printed.count("epoch 1:") == 1
     assert printed.count("finished, skipped") == 1 + 1 + 1 + 2
+
+
+def test_a_model_that_is_finished_is_not_trained_again_for_another_ones_killed_worker(
+    exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def twice(function: Callable[..., None], jobs: Sequence[tuple[Any, ...]], *_: Any, **__: Any) -> None:
+        for job in [*jobs, *jobs]:
+            function(*job)
+
+    monkeypatch.setattr("asrkd.train.jobs.parallel", twice)
+    train_members(exp, config)
+    assert capsys.readouterr().out.count("epoch 1:") == 2
 
 
 def test_only_the_store_is_the_soft_targets_identity(exp: Path, config: Config) -> None:
