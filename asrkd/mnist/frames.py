@@ -43,12 +43,16 @@ def make_frames(exp: Path, config: Config, force: bool = False) -> None:
 
 
 def make_labels(exp: Path, config: Config, force: bool = False) -> None:
-    """Write EXP/align: the digit of each image. Raises UserError when stage 1 has not been finished."""
+    """Write EXP/align: the digit of each image.
+
+    Raises UserError when stage 1 has not been finished, or with another file of stage 0 than the one that is there.
+    """
+    features = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in SPLITS}
     step = Step(
         exp / "align",
         made_by="stage 3",
         config=section(config, "mnist.dev", "mnist.held_out"),
-        inputs={f"features/{split}": identity(exp / "features" / split, "stage 1") for split in SPLITS},
+        inputs={CORPUS: corpus_hash(exp / CORPUS), **features},
         force=force,
     )
     if not step.begin():

@@ -40,13 +40,17 @@ PARTIALS = (WITHOUT_3, ONLY_7_8)
 
 def teach(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 5: the first large net's soft targets at every temperature that a small net needs."""
-    temperatures = sorted({*config.distill.temperatures[:1], *config.mnist.sweep_temperatures})
     own = replace(
         config,
         ensemble=replace(config.ensemble, members=1),
-        distill=replace(config.distill, temperatures=temperatures),
+        distill=replace(config.distill, temperatures=temperatures(config)),
     )
     make_soft_targets(exp, own, force)
+
+
+def temperatures(config: Config) -> list[float]:
+    """Of all small nets with soft targets."""
+    return sorted({*config.distill.temperatures[:1], *config.mnist.sweep_temperatures})
 
 
 def distil(exp: Path, config: Config, force: bool = False) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from asrkd.config import Config, section
 from asrkd.experiment import STAMP, Step, hash_value, identity, read_json, write_json, write_text
-from asrkd.mnist.nets import small_names
+from asrkd.mnist.frames import SPLITS
+from asrkd.mnist.nets import small_names, temperatures
 from asrkd.mnist.score import SCORES, stage_of
 from asrkd.systems import member_names
+from asrkd.train.jobs import targets_name
 
 TITLE = "Distilling a net of digits"
 LEAD = (
@@ -35,11 +37,11 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
 
 def read_stamps(exp: Path, config: Config) -> dict[str, list[dict[str, Any]]]:
     """stage -> the stamps of its steps."""
-    folders = {"1 images": sorted((exp / "features").iterdir()), "3 labels": [exp / "align"]}
+    folders = {"1 images": [exp / "features" / split for split in SPLITS], "3 labels": [exp / "align"]}
     folders |= {stage: [] for stage in STAGES.values()}
     for name in [*member_names(config), *small_names(config)]:
         folders[STAGES[stage_of(name)]].append(exp / "models" / name)
-    folders["5 soft targets"] = sorted((exp / "targets").iterdir())
+    folders["5 soft targets"] = [exp / targets_name(temperature) for temperature in temperatures(config)]
     folders["10 scores"] = [exp / "scores"]
     return {
         stage: [read_json(folder / STAMP) for folder in some] for stage, some in sorted(folders.items(), key=_place)

@@ -1,6 +1,7 @@
 """All stages of recipes/mnist on shapes of 8 x 8 pixels."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,27 @@ def test_all_stages(exp: Path, config: Config, data_dir: Path, capsys: pytest.Ca
     assert "epoch 1:" not in printed
     # features, align, members, targets at three temperatures, small nets, scores, report
     assert printed.count("finished, skipped") == 3 + 1 + 2 + 3 + len(small_names(config)) + 1 + 1
+
+    # A temperature less: what was made for it, or stands there unfinished, is no part of the report.
+    config.mnist.sweep_temperatures = [1]
+    (exp / "targets" / "train-T4" / "stamp.json").write_text('{"state": "begun", "config": {}, "inputs": {}}')
+    (exp / "features" / "notes").mkdir()
+    for stage in (score_nets, write_report):
+        stage(exp, config)
+    assert "T = 4" not in (exp / "report" / "RESULTS.md").read_text()
+
+
+def test_other_labels_of_the_same_images_make_labels_stale(exp: Path, config: Config, data_dir: Path) -> None:
+    make_frames(exp, config)
+    make_labels(exp, config)
+    first = read_json(exp / "features" / "train" / "stamp.json")["identity"]
+    corpus = read_folder(data_dir)
+    other = replace(corpus.train, labels=(corpus.train.labels + 1) % 10)
+    save_corpus(exp / CORPUS, replace(corpus, train=other))
+    make_frames(exp, config)
+    make_labels(exp, config)
+    assert read_json(exp / "features" / "train" / "stamp.json")["identity"] == first
+    assert np.array_equal(np.load(exp / "align" / "train" / "labels.npy"), other.labels)
 
 
 @pytest.mark.parametrize("held_out", [False, True])
