@@ -3,15 +3,17 @@
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from asrkd.config import ModelConfig, TrainConfig
 from asrkd.models.dnn import AcousticModel
 from asrkd.train.data import FrameData
 from asrkd.train.device import autocast, computes_bfloat16
-from asrkd.train.loop import evaluate
+from asrkd.train.loop import evaluate, learning_rate
 
 BATCH = TrainConfig().batch_size
 CPU = torch.device("cpu")
@@ -46,12 +48,22 @@ def new_model(data: FrameData, pdfs: int) -> AcousticModel:
     return model
 
 
+def new_optimizer(model: AcousticModel, config: TrainConfig) -> SGD:
+    return SGD(model.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+def new_schedule(optimizer: SGD, config: TrainConfig, frames: int) -> LambdaLR:
+    steps = frames // BATCH
+    return LambdaLR(optimizer, lambda step: learning_rate(step / steps, config) / config.learning_rate)
+
+
 def loader_epoch(
-    data: FrameData, pdfs: int, frames: int, dev: FrameData | None = None, learning_rate: float = 0.01
+    data: FrameData, pdfs: int, frames: int, config: TrainConfig, dev: FrameData | None = None
 ) -> tuple[float, float]:
     """(frames a second, dev frame accuracy) of torch's own tutorial loop."""
     model = new_model(data, pdfs)
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
+    optimizer = new_optimizer(model, config)
+    schedule = new_schedule(optimizer, config, frames)
     begun = time.perf_counter()
     model.train()
     for inputs, labels in loader(data, frames):
@@ -60,12 +72,13 @@ def loader_epoch(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     rate = frames / (time.perf_counter() - begun)
     return rate, evaluate(model, dev, "float32")[0] if dev is not None else 0.0
 
 
 def brain_epoch(
-    data: FrameData, pdfs: int, frames: int, dev: FrameData | None = None, learning_rate: float = 0.01
+    data: FrameData, pdfs: int, frames: int, config: TrainConfig, dev: FrameData | None = None
 ) -> tuple[float, float]:
     """(frames a second, dev frame accuracy) of SpeechBrain's loop."""
     try:
@@ -80,13 +93,16 @@ def brain_epoch(
         def compute_objectives(self, predictions: Tensor, batch: list[Tensor], stage: Stage) -> Tensor:
             return F.cross_entropy(predictions, batch[1].to(self.device))
 
+        def on_fit_start(self) -> None:
+            super().on_fit_start()
+            self.schedule = new_schedule(self.optimizer, config, frames)
+
+        def on_fit_batch_end(self, batch: list[Tensor], outputs: Tensor, loss: Tensor, should_step: bool) -> None:
+            self.schedule.step()
+
     model = new_model(data, pdfs)
-    precision = "bf16" if computes_bfloat16(CPU) else "fp32"
-
-    def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9)
-
-    brain = FrameClassifier({"model": model}, optimizer, run_opts={"device": "cpu", "precision": precision})
+    run = {"device": "cpu", "precision": "bf16" if computes_bfloat16(CPU) else "fp32"}
+    brain = FrameClassifier({"model": model}, lambda _: new_optimizer(model, config), run_opts=run)
     begun = time.perf_counter()
     brain.fit(range(1), loader(data, frames), progressbar=False)
     rate = frames / (time.perf_counter() - begun)

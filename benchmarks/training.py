@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asrkd.config import Config, FeatureConfig, ModelConfig, RunConfig, TrainConfig
+from asrkd.config import FeatureConfig, ModelConfig, RunConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
 from asrkd.experiment import read_json, read_jsonl, write_npy
@@ -170,12 +171,13 @@ def machine(data: Path, precision: str, into: Path) -> str:
 
 
 def peers(data: Path, into: Path) -> str:
-    frames = FrameData.open(data, data, ModelConfig())
+    model = ModelConfig(dropout=0.0)  # the peers' net has none
+    frames = FrameData.open(data, data, model)
     found = rates(
         {
-            "asrkd, a model a core": partial(on_all_cores, partial(train, data, ModelConfig(), "auto", into)),
-            "torch Dataset and DataLoader": lambda: loader_epoch(frames, PDFS, 40 * BATCH)[0],
-            "SpeechBrain's Brain": lambda: brain_epoch(frames, PDFS, 40 * BATCH)[0],
+            "asrkd, a model a core": partial(on_all_cores, partial(train, data, model, "auto", into)),
+            "torch Dataset and DataLoader": lambda: loader_epoch(frames, PDFS, 40 * BATCH, TrainConfig())[0],
+            "SpeechBrain's Brain": lambda: brain_epoch(frames, PDFS, 40 * BATCH, TrainConfig())[0],
         }
     )
     first = next(iter(found.values()))
@@ -186,8 +188,8 @@ def peers(data: Path, into: Path) -> str:
 
 
 def accuracies(exp: Path, into: Path) -> str:
-    """Dev frame accuracy of each after the first epoch at the config's learning rate, without dropout."""
-    config: Config = load_config(exp / "config.yaml")
+    """Dev frame accuracy of each after one epoch of the config's training, without dropout."""
+    config: TrainConfig = replace(load_config(exp / "config.yaml").train, epochs=1)
     model = ModelConfig(dropout=0.0)
     data = {split: FrameData.open(exp / "features" / split, exp / "align" / split, model) for split in ("train", "dev")}
     pdfs = int(read_json(exp / "align" / "label_set.json")["num_pdfs"])
@@ -202,7 +204,7 @@ def accuracies(exp: Path, into: Path) -> str:
             num_pdfs=pdfs,
             model_config=model,
             features=FeatureConfig(),
-            config=TrainConfig(epochs=1, learning_rate=config.train.learning_rate),
+            config=config,
             seed=0,
             device=CPU,
             card={},
@@ -210,7 +212,7 @@ def accuracies(exp: Path, into: Path) -> str:
         curve = read_jsonl(Path(folder) / "curves.jsonl")[0]
         rows.append(["asrkd, one model on all cores", curve["frames_per_second"], curve["dev_accuracy"]])
     for name, epoch in (("torch Dataset and DataLoader", loader_epoch), ("SpeechBrain's Brain", brain_epoch)):
-        rate, accuracy = epoch(data["train"], pdfs, len(data["train"]), data["dev"], config.train.learning_rate)
+        rate, accuracy = epoch(data["train"], pdfs, len(data["train"]), config, data["dev"])
         rows.append([name, rate, accuracy])
     return table(
         ["an epoch", "frames a second", "dev frame accuracy"],
