@@ -71,7 +71,8 @@ EXPERIMENTS = {
     ),
 }
 
-TRAININGS = ("train", "fold-teachers", "distil", "limited")  # the steps that torchrun shares out
+# The commands that torchrun shares out.
+TRAININGS = ("train", "fold-teachers", "distil", "limited", "mnist train", "mnist distil", "mnist sweep")
 
 experiment = click.argument("exp", type=click.Path(path_type=Path, file_okay=False))
 
@@ -116,16 +117,16 @@ def read_config(exp: Path) -> "Config":
     return load_config(path)
 
 
-def _is_first_process(step: str) -> bool:
+def _is_first_process(command: str) -> bool:
     """Whether this process is torchrun's first, or alone; the others keep silent.
 
-    Raises UserError when torchrun calls a step that is not shared out among its processes.
+    Raises UserError when torchrun calls a command that is not shared out among its processes.
     """
     if world() == 1:
         return True
-    if step not in TRAININGS:
+    if command not in TRAININGS:
         raise UserError(
-            f"torchrun is for {', '.join(TRAININGS)}; call asrkd {step} without it (run.jobs for more processes)"
+            f"torchrun is for {', '.join(TRAININGS)}; call asrkd {command} without it (run.jobs for more processes)"
         )
     if rank() == 0:
         return True
@@ -139,7 +140,8 @@ def step_command(name: str, stage: int, function: str, text: str) -> click.Comma
 
         config = read_config(exp)
         module, _, attribute = function.partition(":")
-        with locked(exp) if _is_first_process(name) else nullcontext():
+        command = click.get_current_context().command_path.removeprefix("asrkd ")
+        with locked(exp) if _is_first_process(command) else nullcontext():
             step: Callable[[Path, Config, bool], None] = getattr(import_module(module), attribute)
             step(exp, config, force)
 

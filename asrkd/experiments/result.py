@@ -59,7 +59,7 @@ def run_experiment(
         "quick": options.quick,
         "epochs": options.epochs,
     }
-    if path.is_file() and not options.force and read_json(path)["made_from"] == made_from:
+    if path.is_file() and not options.force and read_json(path).get("made_from") == made_from:
         print(f"{path}: finished, skipped", flush=True)
     else:
         began = time.monotonic()

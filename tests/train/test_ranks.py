@@ -71,12 +71,13 @@ def test_the_command_skips_what_is_finished_and_speaks_once(exp: Path, config: C
     assert done.stdout.count("members: dev frame accuracy") == 1
 
 
-@pytest.mark.parametrize("step", ["decode {}", "experiment {} sizes"])
+@pytest.mark.parametrize("step", ["decode {}", "experiment {} sizes", "mnist score {}"])
 def test_other_steps_are_refused(exp: Path, config: Config, step: str) -> None:
     save_config(config, exp / "config.yaml")
     environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "1"}
     command = [sys.executable, "-m", "asrkd", *step.format(exp).split()]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
-    assert "asrkd: error: torchrun is for train, fold-teachers, distil, limited; call asrkd " in done.stderr
-    assert ("decode without it" if step.startswith("decode") else f"experiment {exp} sizes without it") in done.stderr
+    named = {"decode {}": "decode", "experiment {} sizes": f"experiment {exp} sizes", "mnist score {}": "mnist score"}
+    assert "asrkd: error: torchrun is for train, fold-teachers, distil, limited, mnist train, " in done.stderr
+    assert f"; call asrkd {named[step]} without it" in done.stderr
