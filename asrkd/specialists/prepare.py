@@ -150,14 +150,16 @@ def store_combined(exp: Path, config: Config, kind: str, force: bool) -> None:
         return
     from asrkd.distill.store import CARD, SoftTargetStore
     from asrkd.features.store import FrameStore
-    from asrkd.specialists.store import write_combined_shard
+    from asrkd.specialists.store import combined_targets
     from asrkd.train.device import one_net_at_a_time
-    from asrkd.train.target_shards import make_shards
+    from asrkd.train.target_shards import make_shards, write_shard
 
     frames = exp / "features" / "train"
-    shards = make_shards(frames, [Group(list(models), FrameStore.open(frames).ids, STAGE)])
-    jobs = [(exp, config, shard, step.folder, temperature, models, features) for shard in shards]
-    parallel(write_combined_shard, jobs, one_net_at_a_time(config.run), what="combination on train", unit="shards")
+    teachers = [generalist_name(config), *specialist_names(config, kind)]
+    shards = make_shards(frames, [Group(teachers, FrameStore.open(frames).ids, STAGE)])
+    folders = {temperature: step.folder}
+    jobs = [(exp, config, shard, folders, models, features, combined_targets) for shard in shards]
+    parallel(write_shard, jobs, one_net_at_a_time(config.run), what="combination on train", unit="shards")
     written = SoftTargetStore.open(step.folder).shards
     step.finish([CARD, *(shard.path.name for shard in written)])
 

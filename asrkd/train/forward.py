@@ -64,7 +64,8 @@ def blocks_of_logits(
     left, right = models[0].config.left, models[0].config.right
     for model in models:
         model.eval()
-    for block in _blocks(store, ids):
+    for names in in_blocks(store, ids):
+        block = [store.index[name] for name in names]
         first = torch.tensor([int(store.first[u]) for u in block])
         count = torch.tensor([int(store.counts[u]) for u in block])
         utterance = torch.arange(len(block)).repeat_interleave(count)  # (N,)
@@ -75,7 +76,7 @@ def blocks_of_logits(
         inputs = inputs.to(device).float()  # (N, window * mel)
         with autocast(device, precision):
             logits = [model(inputs) for model in models]
-        yield [store.ids[u] for u in block], count.tolist(), logits
+        yield names, count.tolist(), logits
 
 
 def log_posteriors(
@@ -93,14 +94,14 @@ def log_posteriors(
         yield name, mean.clamp(min=1e-30).log()
 
 
-def _blocks(store: FrameStore, ids: Sequence[str]) -> Iterator[list[int]]:
-    """Utterance numbers, in the order of `ids`, in groups of at least BLOCK frames (the last one may have fewer)."""
-    block: list[int] = []
+def in_blocks(store: FrameStore, ids: Sequence[str]) -> Iterator[list[str]]:
+    """The utterances, in order, in groups of at least BLOCK frames (the last one may have fewer): what is computed at
+    once."""
+    block: list[str] = []
     frames = 0
     for name in ids:
-        u = store.index[name]
-        block.append(u)
-        frames += int(store.counts[u])
+        block.append(name)
+        frames += int(store.counts[store.index[name]])
         if frames >= BLOCK:
             yield block
             block, frames = [], 0

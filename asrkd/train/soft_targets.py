@@ -1,6 +1,7 @@
 """Stage 5, second half: what the teachers make of the training frames, at every temperature asked for."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from asrkd.config import Config, section
@@ -54,11 +55,12 @@ def write_targets(
     # Only now: they import torch, which takes seconds, and where nothing is to be done none are wanted.
     from asrkd.distill.store import CARD, SoftTargetStore
     from asrkd.train.device import one_net_at_a_time
-    from asrkd.train.target_shards import make_shards, write_shard
+    from asrkd.train.target_shards import make_shards, mean_targets, write_shard
 
     paths = {temperature: step.folder for temperature, step in pending.items()}
     shards = make_shards(exp / "features" / "train", groups)
-    jobs = [(exp, config, shard, paths, teachers, features, mean) for shard in shards]
+    source = partial(mean_targets, mean=mean)
+    jobs = [(exp, config, shard, paths, teachers, features, source) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
     who = f"{len(teachers)} members"
     if len(groups) > 1:

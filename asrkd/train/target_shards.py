@@ -1,9 +1,11 @@
-"""The parallel part of stage 5: a shard of utterances from features to soft targets on disk."""
+"""The parallel part of stages 5 and 11: a shard of utterances from features to soft targets on disk."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
@@ -12,7 +14,10 @@ from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
 from asrkd.train.device import choose_device
 from asrkd.train.folds import Group
-from asrkd.train.forward import posteriors
+from asrkd.train.forward import in_blocks, posteriors
+
+# exp, config, teachers, utterances, temperatures -> for each utterance its id and its probabilities (T, C) at each.
+Source = Callable[[Path, Config, list[str], list[str], list[float]], Iterator[tuple[str, list[Tensor]]]]
 
 # A job's share, which does not depend on the number of jobs. More shards than that would slow the gathering of frames.
 SHARD_FRAMES = 50_000
@@ -48,7 +53,7 @@ def write_shard(
     folders: Mapping[float, Path],
     teachers: Mapping[str, str],
     features: str,
-    mean: str,
+    source: Source,
 ) -> None:
     """The soft targets of the shard's utterances, at every temperature, but for those that are there already.
 
@@ -68,16 +73,25 @@ def write_shard(
         )
         for temperature, folder in folders.items()
     }
-    # The rest was written before a call was killed.
-    missing = [name for name in shard.utterances if any(name not in writer for writer in writers.values())]
-    if not missing:
-        return
-    device = choose_device(config.run.device)
-    models = [load_model(exp / "models" / name)[0].to(device) for name in shard.teachers]
     store = FrameStore.open(exp / "features" / "train")
-    for name, means in posteriors(models, store, missing, list(folders), config.train.precision, mean):
-        for writer, own in zip(writers.values(), means, strict=True):
+    # The rest was written before a call was killed. Whole blocks, since the last bits of a product depend on its rows.
+    blocks = in_blocks(store, shard.utterances)
+    left = [block for block in blocks if any(name not in writer for writer in writers.values() for name in block)]
+    if not left:
+        return
+    for name, probs in source(exp, config, shard.teachers, [name for block in left for name in block], list(folders)):
+        for writer, own in zip(writers.values(), probs, strict=True):
             if name not in writer:
                 writer.add(name, own, first=int(store.first[store.index[name]]))
     for writer in writers.values():
         writer.close()
+
+
+def mean_targets(
+    exp: Path, config: Config, teachers: list[str], utterances: list[str], temperatures: list[float], *, mean: str
+) -> Iterator[tuple[str, list[Tensor]]]:
+    """A `Source`: the teachers' mean, arithmetic or geometric."""
+    device = choose_device(config.run.device)
+    models = [load_model(exp / "models" / name)[0].to(device) for name in teachers]
+    store = FrameStore.open(exp / "features" / "train")
+    return posteriors(models, store, utterances, temperatures, config.train.precision, mean)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from asrkd.config import Config
+from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
@@ -123,6 +124,35 @@ def test_only_the_store_is_the_soft_targets_identity(exp: Path, config: Config) 
     make_soft_targets(exp, config)
     resumed = read_json(folder / "stamp.json")
     assert (resumed["outputs"], resumed["identity"]) == (made["outputs"], made["identity"])
+
+
+def test_a_shard_that_a_kill_cut_goes_on_in_the_same_blocks(
+    exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last bits of a product depend on how many rows it has."""
+    rows: list[int] = []
+
+    def counted(logits: list[torch.Tensor], *more: Any) -> torch.Tensor:
+        rows.append(len(logits[0]))
+        return ensemble_posteriors(logits, *more)
+
+    monkeypatch.setattr("asrkd.train.forward.ensemble_posteriors", counted)
+    monkeypatch.setattr("asrkd.train.forward.BLOCK", 200)
+    monkeypatch.setattr("asrkd.distill.writer.SHARD_BYTES", 1500)
+    config.train.epochs = 1
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    whole, folder = list(rows), exp / "targets" / "train-T2"
+    made = read_json(folder / "stamp.json")
+    files = sorted(folder.glob("*.targets"))
+    assert len(files) > 4
+    write_json(folder / "stamp.json", {"state": "begun", "config": made["config"], "inputs": made["inputs"]})
+    for file in files[-3:]:
+        file.unlink()
+    rows.clear()
+    make_soft_targets(exp, config)
+    assert 0 < len(rows) < len(whole) and rows == whole[-len(rows) :]
+    assert read_json(folder / "stamp.json")["identity"] == made["identity"]
 
 
 def test_damaged_soft_targets_name_the_command(exp: Path, config: Config) -> None:
