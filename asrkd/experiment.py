@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 STAMP = "stamp.json"
+LONG_LIST = 20  # items, more than which no message repeats
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what `replacing` and the soft-target store name theirs
 
 
@@ -299,14 +300,16 @@ def _damaged(folder: Path, stamp: Mapping[str, Any]) -> str | None:
 def _changes(stamp: Mapping[str, Any], config: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
     """What differs, in words: `features.dtype was float16, is float32`."""
     was, now = _flat(stamp["config"]), _flat(config)
-    changes = [
-        f"{key} was {was.get(key)}, is {now.get(key)}"
-        for key in sorted(was.keys() | now.keys())
-        if was.get(key) != now.get(key)
-    ]
+    changed = (key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key))
+    changes = [f"{key} was {_brief(was.get(key))}, is {_brief(now.get(key))}" for key in changed]
     old = stamp["inputs"]
     changes += [f"the input {key} changed" for key in sorted(old.keys() | inputs) if old.get(key) != inputs.get(key)]
     return changes
+
+
+def _brief(value: Any) -> Any:
+    """The speakers that a fold leaves out may be thousands."""
+    return f"a list of {len(value)}" if isinstance(value, list) and len(value) > LONG_LIST else value
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -47,6 +47,12 @@ def test_stale_step_says_what_changed_and_is_emptied(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "s" / "rest").exists()
 
 
+def test_a_long_list_is_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "s", speakers=[f"s{n}" for n in range(300)], speeds=[1.0])
+    make(tmp_path / "s", speakers=[f"s{n}" for n in range(200)], speeds=[0.9])
+    assert "speakers was a list of 300, is a list of 200; speeds was [1.0], is [0.9]\n" in capsys.readouterr().out
+
+
 def test_changed_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(tmp_path / "s")
     step = Step(tmp_path / "s", made_by="stage 1", config={}, inputs={"data": "another"})
