@@ -14,8 +14,8 @@ from asrkd.train.jobs import Training, train_models
 def train_limited(exp: Path, config: Config, force: bool = False) -> None:
     """Train EXP/models/hard-3 and soft-3, ... on the same share of each speaker's utterances, from the same weights.
 
-    Of both the epoch that is best on dev is kept. The soft targets are those of the first temperature, by the ensemble
-    that saw all of the data. Raises UserError when an input is missing or a loss is no longer finite.
+    Of both the epoch that is best on dev is kept. The soft targets are stage 5's of the first temperature, by
+    teachers that saw much more of the data. Raises UserError when an input is missing or a loss is no longer finite.
     """
     store = FrameStore.open(exp / "features" / "train")
     trainings = []

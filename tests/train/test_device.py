@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from asrkd.config import ModelConfig
+from asrkd.config import FeatureConfig, ModelConfig
 from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.targets import SoftTargets
-from asrkd.models.dnn import AcousticModel
+from asrkd.models.dnn import AcousticModel, limit_norms
 from asrkd.train.batches import Batch
+from asrkd.train.jitter import jittered
 from asrkd.train.loop import train_step
+from asrkd.train.perturb import perturbed, speed_warps
 
 MEL, PDFS, FRAMES, KEPT = 4, 7, 16, 3
 MODEL = ModelConfig(hidden_layers=2, hidden_size=8, left=2, right=1, dropout=0.1)
@@ -50,6 +52,22 @@ def test_a_tensor_that_was_left_behind_is_noticed() -> None:
         with gpu:
             model = AcousticModel(MEL, PDFS, MODEL)
         DistillationLoss(1.0, 1.0).terms(model(batch("hard").to(gpu).inputs.float()), None, batch("hard").labels)
+
+
+def test_what_is_done_to_inputs_and_weights_stays_on_the_gpu() -> None:
+    gpu = torch.device("cuda", 0)
+    real = speed_warps([0.9, 1.1], MODEL, FeatureConfig(num_mel_bins=MEL), torch.device("cpu"))
+    with FakeTensorMode():
+        warps = [(torch.zeros(window.shape, device=gpu), torch.zeros(bins.shape, device=gpu)) for window, bins in real]
+        inputs = torch.zeros(FRAMES, len(warps[0][0][0]) * MEL, device=gpu)
+        windows = perturbed(inputs, warps, [FRAMES // 2, FRAMES // 2])
+        assert windows.device == gpu and windows.shape == (FRAMES, 4 * MEL)
+        moved = jittered(windows, 1)  # 4 x 4
+        assert moved.device == gpu and moved.shape == windows.shape
+        with gpu:
+            model = AcousticModel(MEL, PDFS, MODEL)
+        limit_norms(model, 1.0)
+        assert model.hidden[0].weight.device == gpu
 
 
 @pytest.mark.parametrize("kind", ["top-k", "dense", "hard"])
