@@ -4,7 +4,9 @@ The layout is Kaldi's (utils/lang/make_lexicon_fst.py): after every word either 
 #1, #2 ... end pronunciations that are the beginning of others or stand for several words, so that L o G can be
 determinised; #0 lets the backoff arcs of G pass.
 
-Where the words are pieces of words, a pause comes before a piece that begins a word, or at the end.
+Where the words are pieces of words, a pause comes before a piece that begins a word, or at the end. k2's
+determinisation copies all that follows a choice until one state is left, so that a piece leads to one state for both
+kinds of pieces, and the odds of no pause stand at the beginning of the next word.
 """
 
 from __future__ import annotations
@@ -52,32 +54,35 @@ def lexicon_transducer(
 
     start, loop, before_silence, closing = 0, 1, 2, 3
     begin = {id_ for word, id_ in words.items() if word.startswith(BEGINS)}
-    inside = closing + 1 if begin else loop  # between the pieces of a word
+    opened = closing + 1 if begin else loop  # where a word must begin
     without, with_ = math.log(1 - SILENCE_PROBABILITY), math.log(SILENCE_PROBABILITY)
     arcs: list[tuple[int, int, int, int, float]] = [
-        (start, loop, 0, 0, without),
+        (start, opened, 0, 0, without),
         (start, before_silence, 0, 0, with_),
         (before_silence, closing, silence + 1, 0, 0.0),
-        (closing, loop, after_silence, 0, 0.0),
+        (closing, opened, after_silence, 0, 0.0),
         (loop, loop, backoff_phone, backoff, 0.0),
     ]
     if begin:
-        arcs.append((inside, inside, backoff_phone, backoff, 0.0))
-    state = max(closing, inside) + 1
+        arcs.append((opened, opened, backoff_phone, backoff, 0.0))
+    state = max(closing, opened) + 1
     for mark, (word, labels) in zip(marks, pronunciations):  # noqa: B905  (Python 3.8 under k2)
-        source, output = inside if begin and word not in begin else loop, word
         path = [*labels, backoff_phone + mark] if mark else labels
+        sources, output = [(loop, without if word in begin else 0.0)], word
+        if word in begin:
+            sources.append((opened, 0.0))
         for label in path[:-1]:
-            arcs.append((source, state, label, output, 0.0))
-            source, output, state = state, 0, state + 1
-        arcs.append((source, loop, path[-1], output, without))
-        arcs.append((source, before_silence, path[-1], output, with_))
-        if begin:  # the word goes on; the odds of a pause count once a word
-            arcs.append((source, inside, path[-1], output, 0.0))
-    arcs.append((loop, state, FINAL, FINAL, 0.0))
+            arcs += [(source, state, label, output, score) for source, score in sources]
+            sources, output, state = [(state, 0.0)], 0, state + 1
+        for source, score in sources:
+            arcs.append((source, loop, path[-1], output, score + (0.0 if begin else without)))
+            arcs.append((source, before_silence, path[-1], output, score + with_))
+    arcs.append((loop, state, FINAL, FINAL, without if begin else 0.0))
+    if begin:
+        arcs.append((opened, state, FINAL, FINAL, 0.0))
     src, dst, label_, output_ = (np.array([arc[column] for arc in arcs], dtype=np.int32) for column in range(4))
-    score = np.array([arc[4] for arc in arcs], dtype=np.float32)
-    return Lexicon(Transducer(src, dst, label_, output_, score), backoff_phone, backoff)
+    scores = np.array([arc[4] for arc in arcs], dtype=np.float32)
+    return Lexicon(Transducer(src, dst, label_, output_, scores), backoff_phone, backoff)
 
 
 def _pronunciations(
