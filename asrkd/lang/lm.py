@@ -54,7 +54,7 @@ def estimate_lm(
             f"a model of order {order}: expected {ORDERS[0]} to {ORDERS[-1]}, the orders that KenLM is built for "
             "(lang.lm_order, lang.rescore_order)"
         )
-    command = [str(lmplz()), "--order", str(order), "--memory", MEMORY, "--temp_prefix", f"{arpa.parent}/"]
+    command = [str(lmplz()), "--order", str(order), "--memory", MEMORY]
     if any(prune):
         command += ["--prune", *map(str, prune)]
     counted = chain(map(_plain, sentences), unseen)
@@ -62,8 +62,10 @@ def estimate_lm(
         replacing(arpa) as model,
         _file_of(counted, arpa.with_name("text.tmp")) as text,
         _file_of(vocabulary, arpa.with_name("words.tmp")) as words,
+        _scratch(arpa.with_name("lmplz.tmp")) as scratch,
     ):
         command += ["--limit_vocab_file", str(words), "--text", str(text), "--arpa", str(model)]
+        command += ["--temp_prefix", f"{scratch}/"]
         failed, said = _run(command)
         fallback = failed and "--discount_fallback" in said
         if fallback:
@@ -181,6 +183,17 @@ def _unpacked(arpa: Path, temporary: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder for a while: lmplz may end before it has unlinked a file of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -259,6 +259,8 @@ def test_a_published_language_model_is_downloaded_once(tmp_path: Path, monkeypat
     (served / "4-gram.arpa.gz").write_bytes(packed[:-9])
     (out / "3-gram.arpa.gz.part").write_bytes(packed[:20])  # of a download that was broken off
     script = load("librispeech_lm")
+    # urllib keeps the proxies of the first call in the process, which another test may have set.
+    monkeypatch.setattr("urllib.request._opener", None)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(served))) as server:
         server.asked = []  # type: ignore[attr-defined]
         Thread(target=server.serve_forever, daemon=True).start()
