@@ -14,6 +14,7 @@ from asrkd.decode.lexicon import Lexicon, lexicon_transducer, word_ids
 from asrkd.decode.paths import best_paths
 from asrkd.decode.words import spelling
 from asrkd.errors import UserError
+from asrkd.lang.pieces import BEGINS
 
 PHONES = ["SIL", "SPN", "X", "Y"]
 ENTRIES = [("A", ["X"]), ("B", ["X", "Y"]), ("C", ["X", "Y"]), ("D", ["Y"]), ("D", ["Y", "X"]), ("OTHER", ["SPN"])]
@@ -192,3 +193,16 @@ def test_backoff_passes_between_words() -> None:
 def test_what_is_wrong_is_said(entries: list[tuple[str, list[str]]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         lexicon_transducer(entries, WORDS, PHONES)
+
+
+def test_after_a_piece_one_state_alone_can_go_on_without_a_pause() -> None:
+    """k2's determinisation copies the whole language model for each history where there are two."""
+    pieces = word_ids([f"{BEGINS}A", "A", "B"])
+    entries = [(f"{BEGINS}A", ["X"]), ("A", ["X"]), ("B", ["Y", "X"])]
+    lexicon = lexicon_transducer(entries, pieces, ["SIL", "X", "Y"])
+    src, dst, label, output = (column.tolist() for column in lexicon.transducer[:4])
+    pauses = {s for s, own in zip(src, label, strict=True) if own == 1}
+    for state in set(src):
+        arcs = {(own, word, to) for s, to, own, word in zip(src, dst, label, output, strict=True) if s == state}
+        for own, word in {arc[:2] for arc in arcs if arc[0] > 0}:
+            assert len({to for *what, to in arcs if what == [own, word]} - pauses) == 1
