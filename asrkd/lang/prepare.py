@@ -1,5 +1,6 @@
 """Stage 2: EXP/lang with the lexicon, phones, vocabulary and language model, and a report of how they fit the data."""
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +42,7 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     if not step.begin():
         return
     for left in step.folder.glob("*.tmp"):  # of a call that was killed
-        left.unlink()
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     texts = {split: transcripts(exp / "data" / f"{split}.jsonl.gz") for split in ("train", "dev", "test")}
     lm_from = lm_texts(lang, texts["train"])
     lexicon = source_lexicon(lang, all_words(lang, lm_from, texts), words_of(texts["train"]))

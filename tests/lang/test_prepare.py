@@ -148,6 +148,8 @@ def test_what_a_killed_call_left_is_removed(tmp_path: Path, exp: Path) -> None:
         prepare_lang(exp, config)
     for name in ("text.tmp", "words.tmp", ".lm.arpa.12.tmp"):
         (exp / "lang" / name).write_text("A B\n")
+    (exp / "lang" / "lmplz.tmp").mkdir()
+    (exp / "lang" / "lmplz.tmp" / "XXab12").write_text("")
     with pytest.raises(UserError):
         prepare_lang(exp, config)
     assert [path.name for path in (exp / "lang").iterdir()] == ["stamp.json"]
