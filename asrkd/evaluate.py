@@ -19,8 +19,9 @@ from asrkd.decode.prepare import run_systems
 from asrkd.decode.scales import SCALES, read_scales
 from asrkd.decode.split import HYPOTHESES, decode_split, load_models
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_file, identity, read_json, write_json
+from asrkd.experiment import Step, identity
 from asrkd.features.extract import extract_split
+from asrkd.files import hash_file, read_json, write_json
 from asrkd.score.counts import measure_frames, word_errors
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import read_word_errors, write_word_errors

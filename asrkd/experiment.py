@@ -1,4 +1,4 @@
-"""An experiment folder: atomic writes, and the stamps that let a step be skipped, resumed or redone.
+"""An experiment folder: its lock, and the stamps that let a step be skipped, resumed or redone.
 
 A step writes into a folder of its own. Its `stamp.json` holds the config and the inputs it was begun with and, once it
 is finished, the hashes of what it made. From that, the next call knows: finished (skip), begun with the same config and
@@ -8,108 +8,21 @@ outputs, so a step that is redone and comes out the same leaves what depends on 
 
 from __future__ import annotations  # the k2 interpreter may be Python 3.8
 
-import hashlib
 import json
-import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asrkd.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
+from asrkd.files import TEMPORARY, hash_file, hash_value, read_json, write_json
 
 STAMP = "stamp.json"
 LONG_LIST = 20  # items, more than which no message repeats
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what `replacing` and the soft-target store name theirs
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; on success it is flushed and renamed, on failure removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        # A write that fails, on a full disk most often, does not say to which file.
-        raise UserError(f"{path}: could not be written: {error}; free space there and call again") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
-    import numpy as np
-
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def read_json(path: Path) -> Any:
-    """Raises UserError when the file is missing or is no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that makes it") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: expected JSON, found {error}; delete {path.parent} and run its stage again") from None
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Raises UserError when the file is missing or a line is no JSON."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run the stage that makes it")
-    rows = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: expected JSON, found {error}; delete {path.parent}") from None
-    return rows
-
-
-def hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hash_stream(iter(lambda: file.read(1 << 20), b""))
-
-
-def hash_stream(blocks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def hash_value(value: Any) -> str:
-    """Of anything that JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def identity(folder: Path, made_by: str) -> str:
@@ -202,7 +115,7 @@ class Step:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.rglob(".*.tmp"):  # of a call that was killed: the experiment is this call's alone
-            if _TEMPORARY.fullmatch(path.name):
+            if TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         write_json(self.folder / STAMP, {"state": "begun", "config": self.config, "inputs": self.inputs})
         return True
@@ -266,7 +179,7 @@ def _holds_files_of_others(folder: Path) -> bool:
     """Of a folder without a stamp: whether there is more in it than a call leaves that dies before its first write."""
     if not folder.is_dir():
         return folder.exists()
-    return any(not _TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+    return any(not TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _older_input(folder: Path, stamp: Mapping[str, Any]) -> str | None:

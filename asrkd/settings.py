@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import write_text
+from asrkd.files import write_text
 from asrkd.systems import limited_name, student_name
 
 LM_UNIT = re.compile(r"word|(bpe|unigram):[1-9][0-9]{1,5}", re.ASCII)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from asrkd.experiment import replacing
+from asrkd.files import replacing
 
 
 @contextmanager

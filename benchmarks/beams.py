@@ -18,7 +18,7 @@ from asrkd.config import Config, DecodeConfig
 from asrkd.corpus.cuts import read_cuts
 from asrkd.decode.scales import SCALES
 from asrkd.decode.split import REPORT, decode_split, load_models
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.parallel import parallel
 from asrkd.settings import load_config
 from asrkd.systems import systems

@@ -21,8 +21,8 @@ import torch
 
 from asrkd.config import ModelConfig, TrainConfig
 from asrkd.corpus.cuts import read_cuts
-from asrkd.experiment import write_jsonl
 from asrkd.features.store import FRAMES, UTTERANCES, FrameStore
+from asrkd.files import write_jsonl
 from asrkd.settings import load_config, save_config
 from asrkd.train.data import LABELS, FrameData
 from asrkd.train.order import positions_of_steps

@@ -23,8 +23,8 @@ from asrkd import DistillationLoss, SoftTargets, SoftTargetStore, soft_cross_ent
 from asrkd.config import Config, RunConfig
 from asrkd.corpus.subsets import stratified_subset
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json
 from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.parallel import parallel
 from asrkd.settings import load_config

@@ -25,8 +25,8 @@ import torch
 from asrkd.config import FeatureConfig, ModelConfig, RunConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
-from asrkd.experiment import read_json, read_jsonl, write_npy
 from asrkd.features.store import FrameStore, write_store
+from asrkd.files import read_json, read_jsonl, write_npy
 from asrkd.models.dnn import AcousticModel
 from asrkd.parallel import cores, parallel
 from asrkd.settings import load_config

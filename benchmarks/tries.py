@@ -25,9 +25,10 @@ from asrkd.config import Config
 from asrkd.corpus.cuts import SPLITS
 from asrkd.decode.graph import build_graph
 from asrkd.decode.split import HYPOTHESES, decode_system, prior
-from asrkd.experiment import Step, locked, read_json, read_jsonl, write_json, write_npy
+from asrkd.experiment import Step, locked
 from asrkd.features.extract import extract_features
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, read_jsonl, write_json, write_npy
 from asrkd.models.dnn import load_model
 from asrkd.parallel import parallel
 from asrkd.score.counts import word_errors

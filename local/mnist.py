@@ -15,7 +15,7 @@ import click
 
 from asrkd.corpus.cache import cache_folder
 from asrkd.errors import UserError
-from asrkd.experiment import hash_file, replacing
+from asrkd.files import hash_file, replacing
 from asrkd.mnist.digits import save_corpus
 from asrkd.mnist.idx import NAMES, read_folder
 

@@ -26,7 +26,7 @@ from asrkd.corpus.left_out import LeftOut, write_left_out
 from asrkd.corpus.prompts import Prompt, read_prompts, split_prompts
 from asrkd.corpus.spoken import LANGUAGES, Language, find_language
 from asrkd.errors import UserError
-from asrkd.experiment import write_text
+from asrkd.files import write_text
 
 A_PROMPT = "hello-world.wav"  # whose folder is the one that the names in the transcripts are relative to
 

@@ -1,8 +1,6 @@
 """The experiment folder: atomic writes, and stamps that skip, resume or redo."""
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,17 +9,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.errors import UserError
-from asrkd.experiment import (
-    Step,
-    hash_file,
-    identity,
-    locked,
-    read_json,
-    read_jsonl,
-    replacing,
-    write_json,
-    write_jsonl,
-)
+from asrkd.experiment import Step, identity, locked
 
 
 def make(folder: Path, content: str = "a", force: bool = False, **config: object) -> bool:
@@ -183,31 +171,6 @@ def test_identity_refuses_a_truncated_output(tmp_path: Path) -> None:
     (tmp_path / "s" / "out.txt").write_text("")
     with pytest.raises(UserError, match=r"out\.txt: missing or altered since stage 1"):
         identity(tmp_path / "s", "stage 1")
-
-
-def test_hash_is_sha256(tmp_path: Path) -> None:
-    data = os.urandom(3_000_000)
-    (tmp_path / "f").write_bytes(data)
-    assert hash_file(tmp_path / "f") == hashlib.sha256(data).hexdigest()
-
-
-def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    write_json(tmp_path / "f.json", 1)
-    with pytest.raises(RuntimeError), replacing(tmp_path / "f.json") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert read_json(tmp_path / "f.json") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["f.json"]
-
-
-def test_json_lines_round_trip_and_name_the_broken_line(tmp_path: Path) -> None:
-    rows = [{"id": "ä", "n": 1}, {"id": "b", "n": 2}]
-    write_jsonl(tmp_path / "f.jsonl", rows)
-    assert read_jsonl(tmp_path / "f.jsonl") == rows
-    text = (tmp_path / "f.jsonl").read_text()
-    (tmp_path / "f.jsonl").write_text(text[:-5])
-    with pytest.raises(UserError, match="line 2: expected JSON"):
-        read_jsonl(tmp_path / "f.jsonl")
 
 
 def test_foreign_stamp_is_refused(tmp_path: Path) -> None:

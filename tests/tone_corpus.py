@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from asrkd.corpus.cuts import make_cut, write_cuts
-from asrkd.experiment import write_text
+from asrkd.files import write_text
 
 RATE = 16000
 PHONES = {  # Hz

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkd.align.topology import Graph
-from asrkd.experiment import replacing, write_npy
+from asrkd.files import replacing, write_npy
 
 WORDS, ENDS, STATES = "graphs.bin", "graph_ends.npy", "graph_states.npy"
 

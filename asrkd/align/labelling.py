@@ -22,8 +22,8 @@ from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json, write_npy
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json, write_npy
 from asrkd.lang.lexicon import UNKNOWN, read_lexicon
 from asrkd.progress import track
 from asrkd.tensors import replacing_tensors

@@ -5,7 +5,8 @@ from pathlib import Path
 from asrkd.align.labels import LABELS, LEFT_OUT
 from asrkd.config import Config, section
 from asrkd.corpus.cuts import SPLITS
-from asrkd.experiment import Step, hash_file, identity, write_json
+from asrkd.experiment import Step, identity
+from asrkd.files import hash_file, write_json
 
 MODEL = ("pdfs.npy", "self_loop.npy", "gmm.safetensors", "gmm.json", "tree.json", "label_set.json", "prior.npy")
 

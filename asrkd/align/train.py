@@ -21,7 +21,7 @@ from asrkd.align.topology import STATES, monophone_pdfs
 from asrkd.align.tree import MIN_LEAF, UnitStatistics, build_tree, cluster_questions, tree_json
 from asrkd.config import AlignConfig, RunConfig
 from asrkd.errors import UserError
-from asrkd.experiment import write_json
+from asrkd.files import write_json
 from asrkd.progress import track
 from asrkd.tensors import replacing_tensors
 

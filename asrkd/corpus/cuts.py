@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrkd.errors import UserError
-from asrkd.experiment import replacing
+from asrkd.files import replacing
 
 if TYPE_CHECKING:
     from lhotse import CutSet, MonoCut

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asrkd.errors import UserError
-from asrkd.experiment import write_jsonl
+from asrkd.files import write_jsonl
 
 NAMED = 5  # in an error; the rest are counted
 

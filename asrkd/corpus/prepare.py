@@ -10,7 +10,8 @@ from asrkd.config import Config, section
 from asrkd.corpus.cuts import SPLITS, read_cuts, write_cuts
 from asrkd.corpus.left_out import LeftOut, check_left_out, write_left_out
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_file, write_json
+from asrkd.experiment import Step
+from asrkd.files import hash_file, write_json
 
 if TYPE_CHECKING:
     from lhotse import CutSet, MonoCut

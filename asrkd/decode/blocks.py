@@ -12,8 +12,8 @@ from torch import Tensor
 from asrkd.config import RunConfig
 from asrkd.decode.interpreter import run_with
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json, write_jsonl
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json, write_jsonl
 from asrkd.parallel import num_jobs, parallel
 
 BLOCK_BYTES = 1 << 30  # of log-likelihoods that lie on disk at once; 4,000 pdfs on LibriSpeech's test-clean take 31 GB

@@ -5,7 +5,8 @@ from pathlib import Path
 from asrkd.config import Config, section
 from asrkd.decode.graph_arrays import ARCS, FIRST_WORDS, WORDS
 from asrkd.decode.interpreter import run_with
-from asrkd.experiment import Step, identity, read_json, write_json, write_text
+from asrkd.experiment import Step, identity
+from asrkd.files import read_json, write_json, write_text
 
 FILES = (ARCS, WORDS, FIRST_WORDS, "vocabulary.txt")  # the last: the words that the graph's numbers stand for
 

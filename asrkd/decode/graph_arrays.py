@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkd.experiment import write_npy
+from asrkd.files import write_npy
 
 ARCS, WORDS, FIRST_WORDS = "arcs.npy", "words.npy", "first_words.npy"
 

@@ -15,7 +15,7 @@ from asrkd.decode.graph_arrays import GraphArrays, save_graph
 from asrkd.decode.lexicon import Lexicon, lexicon_transducer, word_ids
 from asrkd.decode.topology import Transducer, left_biphone_topology
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
+from asrkd.files import read_json, write_json
 
 REPORT = "report.json"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkd.experiment import write_npy
+from asrkd.files import write_npy
 
 ARCS, ACOUSTIC, FIRST = "lattice_arcs.npy", "lattice_acoustic.npy", "lattice_first.npy"
 WIDER = (1.0, 1.5, 2.25)  # beams tried in turn on an utterance without a surviving path

@@ -7,7 +7,8 @@ from typing import Any
 
 from asrkd.config import Config, RunConfig, section
 from asrkd.decode.scales import SECOND_LM
-from asrkd.experiment import Step, hash_file, identity
+from asrkd.experiment import Step, identity
+from asrkd.files import hash_file
 from asrkd.parallel import num_jobs, parallel
 from asrkd.systems import TRAINED_BY, systems
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 
 SCALES = "scales.json"
 SECOND_LM = "rescore.bin"  # of stage 2, where lang.rescore_order or lang.rescore_lm asks for it

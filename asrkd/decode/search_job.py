@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asrkd.decode.lattice import NO_PATH, WIDER, Beam, Lattice, write_lattices
-from asrkd.experiment import read_json, read_jsonl, write_json
+from asrkd.files import read_json, read_jsonl, write_json
 from asrkd.progress import track
 
 

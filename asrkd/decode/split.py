@@ -21,8 +21,9 @@ from asrkd.decode.scales import SCALES, SECOND_LM, Point, Scales, choose, read_s
 from asrkd.decode.second_pass import Scored, best_text, scored
 from asrkd.decode.words import spelling, units
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, write_json, write_jsonl
+from asrkd.experiment import Step
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json, write_jsonl
 from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.systems import System
 from asrkd.train.device import choose_device

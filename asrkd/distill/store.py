@@ -27,7 +27,7 @@ from asrkd.distill.shards import SUFFIX, Shard, open_shard, verify_shard
 from asrkd.distill.targets import SoftTargets
 from asrkd.distill.writer import SoftTargetWriter
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
+from asrkd.files import read_json, write_json
 
 FORMAT = "asrkd soft targets 2"
 CARD = "card.json"

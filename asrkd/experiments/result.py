@@ -9,7 +9,8 @@ from typing import Any
 
 import asrkd
 from asrkd.config import Config, section
-from asrkd.experiment import STAMP, identity, read_json, write_json
+from asrkd.experiment import STAMP, identity
+from asrkd.files import read_json, write_json
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.tables import Table
 from asrkd.systems import member_names

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, DistillConfig
-from asrkd.experiment import read_json
 from asrkd.experiments.frames import measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
+from asrkd.files import read_json
 from asrkd.report.figures import HeatMap
 from asrkd.report.tables import Table
 from asrkd.train.folds import Group, target_groups, teacher_identities

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from asrkd.config import Config, FeatureConfig, RunConfig
 from asrkd.corpus.cuts import SPLITS
-from asrkd.experiment import Step, hash_file, identity
+from asrkd.experiment import Step, identity
+from asrkd.files import hash_file
 
 
 def extract_features(exp: Path, config: Config, force: bool = False) -> None:

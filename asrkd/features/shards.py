@@ -14,9 +14,9 @@ import torch
 
 from asrkd.config import FeatureConfig
 from asrkd.corpus.left_out import LeftOut
-from asrkd.experiment import hash_value, read_json, write_json, write_npy
 from asrkd.features.cmvn import Moments
 from asrkd.features.fbank import fbank
+from asrkd.files import hash_value, read_json, write_json, write_npy
 
 SECONDS = 600.0  # of audio in a shard: a second of work, and what a killed call loses
 

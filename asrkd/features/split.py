@@ -14,10 +14,11 @@ from asrkd.config import FeatureConfig, RunConfig
 from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.left_out import check_left_out, write_left_out
 from asrkd.errors import UserError
-from asrkd.experiment import Step, write_json
+from asrkd.experiment import Step
 from asrkd.features.cmvn import Moments, normalise
 from asrkd.features.shards import Extracted, Segment, Shard, extract_shard, make_shards, read_table
 from asrkd.features.store import FRAMES, UTTERANCES, write_store
+from asrkd.files import write_json
 from asrkd.parallel import parallel
 from asrkd.progress import duration, track
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.experiment import read_jsonl, replacing, write_jsonl
+from asrkd.files import read_jsonl, replacing, write_jsonl
 
 FRAMES = "frames.npy"
 UTTERANCES = "utterances.jsonl"

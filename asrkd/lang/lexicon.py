@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asrkd.config import LangConfig
 from asrkd.errors import UserError
-from asrkd.experiment import write_text
+from asrkd.files import write_text
 from asrkd.lang.text import MARK, numbered_lines
 
 Lexicon = dict[str, list[tuple[str, ...]]]

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from asrkd.errors import UserError
-from asrkd.experiment import replacing
+from asrkd.files import replacing
 from asrkd.lang.lexicon import UNKNOWN
 from asrkd.lang.text import is_gzip, numbered_lines
 from asrkd.progress import track

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.experiment import replacing
+from asrkd.files import replacing
 from asrkd.lang.text import numbered_lines
 from asrkd.progress import track
 

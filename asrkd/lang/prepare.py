@@ -8,7 +8,8 @@ from typing import Any
 
 from asrkd.config import Config, LangConfig, section
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_file, identity, replacing, write_json, write_text
+from asrkd.experiment import Step, identity
+from asrkd.files import hash_file, replacing, write_json, write_text
 from asrkd.lang.coverage import coverage, percent, transcripts, words_of
 from asrkd.lang.lexicon import GRAPHEMIC, STRESSED, UNKNOWN, Lexicon, phone_list, source_lexicon, write_lexicon
 from asrkd.lang.models import (

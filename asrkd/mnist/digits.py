@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.experiment import hash_file, replacing
+from asrkd.files import hash_file, replacing
 
 CORPUS = "corpus/mnist.npz"
 CLASSES = 10

@@ -8,8 +8,9 @@ import numpy as np
 from asrkd.align.labels import LABELS
 from asrkd.config import Config, section
 from asrkd.errors import UserError
-from asrkd.experiment import Step, hash_value, identity, write_json, write_npy
+from asrkd.experiment import Step, identity
 from asrkd.features.store import FRAMES, UTTERANCES, write_store
+from asrkd.files import hash_value, write_json, write_npy
 from asrkd.mnist.digits import CLASSES, CORPUS, Digits, corpus_hash, load_corpus
 
 SPLITS = ("train", "dev", "test")

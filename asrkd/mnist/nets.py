@@ -12,8 +12,8 @@ import numpy as np
 
 from asrkd.align.labels import load_labels
 from asrkd.config import Config
-from asrkd.experiment import read_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.mnist.digits import CLASSES
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.soft_targets import make_soft_targets

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, section
-from asrkd.experiment import STAMP, Step, hash_value, identity, read_json, write_json, write_text
+from asrkd.experiment import STAMP, Step, identity
+from asrkd.files import hash_value, read_json, write_json, write_text
 from asrkd.mnist.frames import SPLITS
 from asrkd.mnist.nets import small_names, temperatures
 from asrkd.mnist.score import SCORES, stage_of

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, section
-from asrkd.experiment import Step, identity, write_json
+from asrkd.experiment import Step, identity
+from asrkd.files import write_json
 from asrkd.mnist.nets import PARTIALS, seeds, small_names
 from asrkd.systems import member_names
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from asrkd.config import ModelConfig
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
+from asrkd.files import read_json, write_json
 from asrkd.tensors import replacing_tensors
 
 WEIGHTS = "model.safetensors"

@@ -11,7 +11,8 @@ from lhotse import CutSet
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import read_cuts
-from asrkd.experiment import Step, read_jsonl, write_json, write_text
+from asrkd.experiment import Step
+from asrkd.files import read_jsonl, write_json, write_text
 from asrkd.report import details, experiments, facts, paper, tables
 from asrkd.report.audio import sounds
 from asrkd.report.figures import HeatMap, Lines

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl
+from asrkd.files import read_json, read_jsonl
 from asrkd.report.scores import Score, Scores
 from asrkd.report.tables import NONE, Table
 from asrkd.score.confusions import KINDS, Confusion, SpeakerErrors

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.errors import UserError
-from asrkd.experiment import hash_file, read_json
+from asrkd.files import hash_file, read_json
 from asrkd.progress import duration
 from asrkd.report.facts import without_folders
 from asrkd.report.figures import HeatMap, Lines, Series

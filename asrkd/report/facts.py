@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from asrkd.experiment import STAMP, read_json
+from asrkd.experiment import STAMP
+from asrkd.files import read_json
 from asrkd.parallel import cores
 from asrkd.progress import duration
 from asrkd.report.scores import Score, Scores

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from asrkd.config import Config
-from asrkd.experiment import Step, hash_value, identity
+from asrkd.experiment import Step, identity
+from asrkd.files import hash_value
 from asrkd.report import facts, specialists
 from asrkd.report.experiments import experiment_hashes
 from asrkd.report.scores import read_scores

@@ -10,7 +10,7 @@ import numpy as np
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.score.bootstrap import interval
 from asrkd.score.wer import read_word_errors
 from asrkd.systems import System, limited_name, member_names, student_name, systems

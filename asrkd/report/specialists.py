@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.errors import UserError
-from asrkd.experiment import identity, read_json
+from asrkd.experiment import identity
+from asrkd.files import read_json
 from asrkd.report.tables import NONE, Table
 
 FOLDER = Path("specialists", "results")

@@ -16,8 +16,9 @@ from asrkd.corpus.cuts import read_cuts
 from asrkd.corpus.subsets import stratified_subset
 from asrkd.decode.split import load_models
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_jsonl, write_json, write_jsonl, write_npy
+from asrkd.experiment import Step
 from asrkd.features.store import FrameStore
+from asrkd.files import read_jsonl, write_json, write_jsonl, write_npy
 from asrkd.models.dnn import AcousticModel
 from asrkd.progress import track
 from asrkd.score.confusions import Confusion, confusions, speaker_errors

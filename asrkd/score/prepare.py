@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from asrkd.config import Config, section
-from asrkd.experiment import Step, identity, read_json, write_json
+from asrkd.experiment import Step, identity
+from asrkd.files import read_json, write_json
 from asrkd.parallel import parallel
 from asrkd.score.bootstrap import DRAWS
 from asrkd.systems import TRAINED_BY, System, systems

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkd.decode.split import FIRST_PASS, N_BEST
-from asrkd.experiment import read_jsonl
+from asrkd.files import read_jsonl
 from asrkd.score.wer import score_texts
 
 

@@ -9,7 +9,7 @@ import jiwer
 import numpy as np
 
 from asrkd.errors import UserError
-from asrkd.experiment import read_jsonl, write_jsonl
+from asrkd.files import read_jsonl, write_jsonl
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 CODES = {"equal": "C", "substitute": "S", "delete": "D", "insert": "I"}  # jiwer's names, sclite's letters

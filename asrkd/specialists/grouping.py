@@ -11,8 +11,9 @@ from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.align.phones import phone_of_pdfs
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, write_json
+from asrkd.experiment import Step
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json
 from asrkd.models.dnn import load_model
 from asrkd.progress import track
 from asrkd.specialists.clusters import cluster_pdfs, confused_pdfs, correlation, covariance, describe

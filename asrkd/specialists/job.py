@@ -10,7 +10,8 @@ from asrkd.config import Config
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json
+from asrkd.experiment import Step
+from asrkd.files import read_json
 from asrkd.models.dnn import load_model
 from asrkd.specialists.grouping import CLUSTERS
 from asrkd.specialists.start import starting_weights

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.config import Config
-from asrkd.experiment import Step, write_json
+from asrkd.experiment import Step
 from asrkd.features.store import FrameStore
+from asrkd.files import write_json
 from asrkd.models.dnn import load_model
 from asrkd.progress import track
 from asrkd.specialists.tables import coverage_rows, covering_specialists

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, section
-from asrkd.experiment import Step, identity, read_json, write_json
+from asrkd.experiment import Step, identity
+from asrkd.files import read_json, write_json
 from asrkd.parallel import parallel
 from asrkd.systems import member_names
 from asrkd.train.folds import Group

@@ -12,8 +12,9 @@ from pathlib import Path
 from asrkd.config import Config
 from asrkd.corpus.subsets import speaker_folds
 from asrkd.errors import UserError
-from asrkd.experiment import identity, read_json
+from asrkd.experiment import identity
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.systems import fold_teacher_names, member_names
 from asrkd.train.jobs import Training, train_models
 

@@ -8,7 +8,8 @@ from asrkd.config import Config
 from asrkd.distill.loss import DistillationLoss
 from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json
+from asrkd.experiment import Step
+from asrkd.files import read_json
 from asrkd.torchrun import rank
 from asrkd.train import ranks
 from asrkd.train.checkpoint import CHECKPOINT

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.corpus.subsets import stratified_subset
-from asrkd.experiment import read_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.systems import limited_name
 from asrkd.train.jobs import Training, train_models
 

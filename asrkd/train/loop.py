@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from asrkd.config import FeatureConfig, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.errors import UserError
-from asrkd.experiment import write_jsonl
+from asrkd.files import write_jsonl
 from asrkd.models.dnn import AcousticModel, limit_norms, load_model, save_model
 from asrkd.progress import duration
 from asrkd.torchrun import rank, world

@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 
 from asrkd.config import Config
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.systems import member_names
 from asrkd.train.jobs import Training, train_models
 

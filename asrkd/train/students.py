@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asrkd.config import Config
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.systems import student_name
 from asrkd.train.jobs import Training, train_models
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
-from asrkd.experiment import read_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.models.dnn import load_model
 from asrkd.train.device import choose_device
 from asrkd.train.folds import Group

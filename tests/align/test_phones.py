@@ -6,7 +6,7 @@ import pytest
 from asrkd.align.phones import phone_of_pdfs
 from asrkd.align.topology import monophone_pdfs
 from asrkd.errors import UserError
-from asrkd.experiment import write_npy
+from asrkd.files import write_npy
 
 
 def test_phones_of_pdfs(tmp_path: Path) -> None:

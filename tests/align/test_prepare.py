@@ -18,8 +18,9 @@ from asrkd.align.prepare import align_corpus, align_split
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, read_jsonl
+from asrkd.experiment import Step
 from asrkd.features.store import write_store
+from asrkd.files import read_json, read_jsonl
 from asrkd.lang.lexicon import Lexicon, phone_list, write_lexicon
 from asrkd.settings import save_config
 from tests.end_to_end.test_engines import cluster

@@ -17,7 +17,7 @@ import soundfile
 
 from asrkd.corpus.cuts import read_cuts
 from asrkd.errors import UserError
-from asrkd.experiment import read_jsonl
+from asrkd.files import read_jsonl
 
 LOCAL = Path(__file__).resolve().parents[2] / "local"
 

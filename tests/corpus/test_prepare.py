@@ -12,7 +12,7 @@ from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, read_cuts, write_cuts
 from asrkd.corpus.prepare import prepare_data, problem
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl
+from asrkd.files import read_json, read_jsonl
 
 
 def corpus(folder: Path, counts: dict[str, int]) -> tuple[Config, dict[str, list[MonoCut]]]:

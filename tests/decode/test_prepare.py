@@ -18,8 +18,9 @@ from asrkd.decode.prepare import decode_systems, run_systems
 from asrkd.decode.scales import read_scales
 from asrkd.decode.split import decode_split, load_models, prior
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, read_jsonl
+from asrkd.experiment import Step
 from asrkd.features.store import FrameStore, write_store
+from asrkd.files import read_json, read_jsonl
 from asrkd.models.dnn import AcousticModel, save_model
 from asrkd.parallel import parallel
 from asrkd.systems import systems

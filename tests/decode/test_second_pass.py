@@ -9,7 +9,7 @@ from asrkd.decode.paths import Hypothesis
 from asrkd.decode.prepare import decode_systems
 from asrkd.decode.scales import Point, read_scales
 from asrkd.decode.second_pass import best_text, scored
-from asrkd.experiment import read_jsonl
+from asrkd.files import read_jsonl
 from asrkd.lang.scoring import sentence_scorer
 from tests.decode.test_prepare import LENGTHS, exp, small_config
 

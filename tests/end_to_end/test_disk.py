@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from asrkd import cli
 from asrkd.config import RunConfig
 from asrkd.distill.shards import ShardFile
-from asrkd.experiment import write_npy, write_text
+from asrkd.files import write_npy, write_text
 from asrkd.parallel import parallel
 from asrkd.tensors import replacing_tensors
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from asrkd.cli import STEPS
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from tests.tone_corpus import make_tone_corpus
 
 SETTINGS = [

@@ -13,7 +13,7 @@ import torch
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, write_npy
+from asrkd.experiment import Step
 from asrkd.experiments.members import vary_members
 from asrkd.experiments.result import Options
 from asrkd.experiments.sizes import Size, sizes, vary_size
@@ -21,6 +21,7 @@ from asrkd.experiments.targets import compare_targets
 from asrkd.experiments.temperature import points, vary_temperature
 from asrkd.experiments.untranscribed import transcribed_half, withhold_transcripts
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_npy
 from asrkd.models.dnn import load_model
 from asrkd.settings import save_config
 from tests.train.test_stages import by_hand

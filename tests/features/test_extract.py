@@ -11,11 +11,11 @@ from lhotse import MonoCut
 from asrkd.config import Config, FeatureConfig, RunConfig
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl
 from asrkd.features import shards, split
 from asrkd.features.extract import extract_features, extract_split
 from asrkd.features.fbank import fbank
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, read_jsonl
 
 FEATURES = FeatureConfig(sample_rate=8000, num_mel_bins=20)
 COUNT = 10

@@ -10,7 +10,7 @@ from asrkd.align.labelling import read_words
 from asrkd.config import Config
 from asrkd.decode.lexicon import lexicon_transducer, word_ids
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.lang.coverage import show_coverage
 from asrkd.lang.graphemic import graphemic_lexicon, letters
 from asrkd.lang.lexicon import NOISE, UNKNOWN, read_lexicon, write_lexicon

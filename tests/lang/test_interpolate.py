@@ -12,7 +12,7 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.lang.interpolate import em_weights, word_log_probs, write_mixture
 from asrkd.lang.lm import check_arpa, estimate_lm
 from asrkd.lang.ngrams import NgramTables

@@ -6,7 +6,7 @@ import pytest
 
 from asrkd.config import Config, LangConfig
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.lang.lexicon import Lexicon, read_lexicon
 from asrkd.lang.lm import arpa_words
 from asrkd.lang.prepare import prepare_lang

@@ -8,7 +8,7 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.lang.lm import check_arpa, estimate_lm
 from asrkd.lang.prepare import prepare_lang
 from asrkd.lang.scoring import load_lm, perplexity, sentence_scorer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asrkd.config import Config
 from asrkd.decode.words import spelling, units
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
+from asrkd.files import read_json
 from asrkd.lang.graphemic import letters
 from asrkd.lang.lexicon import UNKNOWN, read_lexicon
 from asrkd.lang.lm import arpa_words, check_arpa

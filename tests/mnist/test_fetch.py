@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkd.experiment import hash_file
+from asrkd.files import hash_file
 from asrkd.mnist.digits import load_corpus
 
 SCRIPT = Path(__file__).resolve().parents[2] / "local" / "mnist.py"

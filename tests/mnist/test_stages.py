@@ -12,8 +12,8 @@ from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
-from asrkd.experiment import read_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.mnist.digits import CORPUS, save_corpus
 from asrkd.mnist.frames import make_frames, make_labels
 from asrkd.mnist.idx import read_folder

@@ -11,7 +11,8 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from asrkd.config import Config
-from asrkd.experiment import STAMP, Step, read_json, write_json, write_jsonl, write_npy
+from asrkd.experiment import STAMP, Step
+from asrkd.files import read_json, write_json, write_jsonl, write_npy
 from asrkd.score.confusions import Confusion, SpeakerErrors
 from asrkd.score.frames import FrameScores
 from asrkd.score.plausible import Rates

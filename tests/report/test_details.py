@@ -6,7 +6,7 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import write_npy
+from asrkd.files import write_npy
 from asrkd.report import details
 from asrkd.report.scores import Score, Scores, read_scores
 

@@ -8,7 +8,7 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
+from asrkd.files import read_json, write_json
 from asrkd.report.experiments import draw, read_experiments, share_curves
 from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.prepare import write_report

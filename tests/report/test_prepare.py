@@ -14,7 +14,8 @@ import soundfile
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import STAMP, read_json
+from asrkd.experiment import STAMP
+from asrkd.files import read_json
 from asrkd.report.build import OUTPUTS
 from asrkd.report.prepare import write_report
 

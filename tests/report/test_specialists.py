@@ -7,7 +7,8 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import Step, write_json
+from asrkd.experiment import Step
+from asrkd.files import write_json
 from asrkd.report.prepare import write_report
 from asrkd.report.specialists import specialists_tables
 

@@ -11,9 +11,10 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from asrkd.config import Config, LimitedConfig, ModelConfig, RunConfig
 from asrkd.errors import UserError
-from asrkd.experiment import Step, read_json, read_jsonl, write_json, write_jsonl, write_npy
+from asrkd.experiment import Step
 from asrkd.features.splice import splice
 from asrkd.features.store import FrameStore, write_store
+from asrkd.files import read_json, read_jsonl, write_json, write_jsonl, write_npy
 from asrkd.models.dnn import AcousticModel, load_model, save_model
 from asrkd.report.scores import read_scores
 from asrkd.score.prepare import score_systems

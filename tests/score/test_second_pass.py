@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkd.experiment import write_jsonl
+from asrkd.files import write_jsonl
 from asrkd.score.second_pass import SecondPass, oracle_wer, second_pass
 
 REFERENCES = {"a": "one two three", "b": "four", "c": "", "d": "five six"}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.errors import UserError
-from asrkd.experiment import write_jsonl
+from asrkd.files import write_jsonl
 from asrkd.score.wer import read_word_errors, score_texts, write_word_errors
 
 REFERENCES = {

@@ -7,8 +7,9 @@ import pytest
 
 from asrkd.align.topology import monophone_pdfs
 from asrkd.config import Config
-from asrkd.experiment import Step, write_json, write_npy
+from asrkd.experiment import Step
 from asrkd.features.store import write_store
+from asrkd.files import write_json, write_npy
 from asrkd.train.members import train_members
 
 MEL, PHONES = 6, 4

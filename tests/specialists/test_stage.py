@@ -16,8 +16,8 @@ from torch import Tensor
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
-from asrkd.experiment import hash_file, read_json
 from asrkd.features.store import FrameStore
+from asrkd.files import hash_file, read_json
 from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.specialists import prepare
 from asrkd.specialists.prepare import specialist_names, train_specialists

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from asrkd.config import Config
-from asrkd.experiment import Step, write_json, write_npy
+from asrkd.experiment import Step
 from asrkd.features.store import write_store
+from asrkd.files import write_json, write_npy
 
 MEL, PDFS = 6, 5
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.experiment import write_npy
 from asrkd.features.store import FrameStore
+from asrkd.files import write_npy
 from asrkd.train.data import FrameData, _labelled_runs
 
 

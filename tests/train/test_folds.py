@@ -9,8 +9,8 @@ import torch
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, write_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, write_json
 from asrkd.train.folds import train_fold_teachers
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import train_students

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from asrkd.config import Config, ModelConfig, TrainConfig
 from asrkd.distill.loss import DistillationLoss
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, read_jsonl
 from asrkd.train import loop
 from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData

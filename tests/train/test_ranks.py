@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from asrkd.config import Config
-from asrkd.experiment import read_json, read_jsonl
+from asrkd.files import read_json, read_jsonl
 from asrkd.settings import save_config
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.members import train_members

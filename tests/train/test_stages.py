@@ -13,8 +13,8 @@ from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.distill.store import SoftTargetStore
 from asrkd.distill.targets import SoftTargets
 from asrkd.errors import UserError
-from asrkd.experiment import read_json, read_jsonl, write_json
 from asrkd.features.store import FrameStore
+from asrkd.files import read_json, read_jsonl, write_json
 from asrkd.models.dnn import load_model
 from asrkd.systems import systems
 from asrkd.train.forward import log_posteriors
