@@ -146,7 +146,8 @@ def soft_cross_entropy(
     """CE(targets, softmax(student_logits / temperature)) of each frame: (...), without the factor T**2, 0 where masked.
 
     student_logits: (..., C); targets: probabilities (..., C) or SoftTargets; mask: bool (...), True where the frame
-    counts. The gradient goes to the student, and to dense targets that ask for one.
+    counts. The gradient goes to the student, and to dense targets that ask for one. A class of probability 0 counts 0,
+    also at a logit of -inf (a masked class); at a probability above 0 such a logit makes the loss +inf.
     tail: how the mass of the pdfs that SoftTargets do not name is taken. "lump": they are one class, for the student
     too, which is free to share it out; "even": each of them has the same share; a tensor (C,): shares in proportion
     to it, for example to the mean of the teacher's distributions; "drop": none has any, and the named ones are scaled
@@ -175,4 +176,8 @@ def soft_cross_entropy(
     if mask is not None:
         probs = torch.where(mask.unsqueeze(-1), probs, 0)
     check_dense(probs, mask, validate)
-    return -(probs * (logits / temperature).log_softmax(-1)).sum(-1)
+    log_q = (logits / temperature).log_softmax(-1)  # (..., C)
+    empty = probs == 0
+    if probs.requires_grad:  # theirs is -log q, but for the classes that both give nothing
+        empty = empty & (log_q == -torch.inf)
+    return -(probs * torch.where(empty, 0, log_q)).sum(-1)

@@ -62,22 +62,28 @@ class _CrossEntropy(torch.autograd.Function):
         of_named: Tensor,
         temperature: float,
     ) -> tuple[Tensor, ...]:
-        # In place, here and below: at 14,000 pdfs fresh memory costs more than the arithmetic.
+        # In place, here and below: at 14,000 pdfs fresh memory costs more than the arithmetic. The named pdfs are set
+        # aside with scatter_reduce_, since vmap knows no scatter_: least of x and -inf, most of -inf and 0, and so on.
+        # The others are taken relative to their own maximum: below the frame's they may all underflow.
+        finfo, nothing = torch.finfo(logits.dtype), torch.zeros_like(probs)
         scaled = logits / temperature  # (..., C)
-        scaled.sub_(scaled.amax(-1, keepdim=True))
         named = scaled.gather(-1, ids)  # (..., k)
-        weighted = scaled.sum(-1) if len(weight) == 1 else (scaled * weight).sum(-1)  # (...)
-        weighted = weighted - (of_named * named).sum(-1)  # over the others
-        exps = scaled.exp_()
-        named_exps = exps.gather(-1, ids)  # (..., k)
-        other_exps = exps.scatter_add_(-1, ids, -named_exps)  # (..., C), 0 for the named; vmap knows no scatter_
-        sum_others = other_exps.sum(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)  # (..., 1)
-        norm = named_exps.sum(-1, keepdim=True) + sum_others
-        log_norm = norm.log()
+        scaled.scatter_reduce_(-1, ids, nothing - torch.inf, "amin")
+        top = scaled.amax(-1, keepdim=True).clamp(min=finfo.min)  # (..., 1), of the others, of which there may be none
+        scaled.sub_(top).scatter_reduce_(-1, ids, nothing, "amax")
+        # Pdfs of weight 0 count 0, also at a logit of -inf.
+        weighted = (scaled if len(weight) == 1 else torch.where(weight == 0, 0, scaled).mul_(weight)).sum(-1)
+        other_exps = scaled.exp_().scatter_reduce_(-1, ids, nothing, "amin")  # (..., C), 0 for the named
+        sum_others = other_exps.sum(-1, keepdim=True)  # (..., 1)
+
+        highest = torch.maximum(top, named.amax(-1, keepdim=True))  # (..., 1); from here on logits are relative to it
+        named, top = named - highest, top - highest
+        log_others = top + sum_others.log()
+        log_norm = torch.logaddexp(named.logsumexp(-1, keepdim=True), log_others)
         others = _of_others(weight, of_named, logits.shape[-1])  # (...)
-        loss = -(probs * (named - log_norm)).sum(-1) - unit * (weighted - others * log_norm.squeeze(-1))
-        loss = loss - lumped * (sum_others / norm).log().squeeze(-1)
-        return loss, other_exps, named_exps / norm, sum_others, norm
+        loss = -_counted(probs, named - log_norm).sum(-1) - _counted(lumped, (log_others - log_norm).squeeze(-1))
+        loss = loss - _counted(unit, weighted - others * (log_norm - top).squeeze(-1))
+        return loss, other_exps, (named - log_norm).exp(), sum_others.clamp(min=finfo.tiny), (top - log_norm).exp()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -90,20 +96,26 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if grads[0] is None:
             return (None,) * 8
-        logits, ids, probs, lumped, unit, weight, of_named, other_exps, named_q, sum_others, norm = ctx.saved_tensors
+        logits, ids, probs, lumped, unit, weight, of_named, other_exps, named_q, sum_others, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted, and what forward() kept has none
-            q = (logits / ctx.temperature).softmax(-1)
-            named_q = q.gather(-1, ids)
-            other_exps = q.scatter_add(-1, ids, -named_q)
-            sum_others, norm = other_exps.sum(-1, keepdim=True), torch.ones_like(norm)
+            scaled = logits / ctx.temperature
+            others_alone = scaled.scatter(-1, ids, torch.finfo(logits.dtype).min)
+            named_q, other_exps = scaled.softmax(-1).gather(-1, ids), others_alone.softmax(-1)
+            scale = (others_alone.logsumexp(-1, keepdim=True) - scaled.logsumexp(-1, keepdim=True)).exp()
+            sum_others = torch.ones_like(scale)
         grad = (grads[0] / ctx.temperature).unsqueeze(-1)  # (..., 1)
         lumped, unit = lumped.unsqueeze(-1), unit.unsqueeze(-1)
         others = _of_others(weight, of_named, logits.shape[-1]).unsqueeze(-1)
         mass = probs.sum(-1, keepdim=True) + lumped + unit * others  # (..., 1), of all targets: 1, but for rounding
         # (..., C), also for the named pdfs, where other_exps is 0 and -unit * weight is taken back below
-        whole = torch.addcmul(-grad * unit * weight, other_exps, grad * (mass / norm - lumped / sum_others))
+        whole = torch.addcmul(-grad * unit * weight, other_exps, grad * (mass * scale - lumped / sum_others))
         named = grad * (mass * named_q - probs + unit * of_named)  # (..., k)
         return whole.scatter_add_(-1, ids, named), *(None,) * 7
+
+
+def _counted(mass: Tensor, log_q: Tensor) -> Tensor:
+    """mass * log_q, and 0 where the mass is, also at a log_q of -inf."""
+    return torch.where(mass == 0, 0, mass * log_q)
 
 
 def _of_others(weight: Tensor, of_named: Tensor, num_pdfs: int) -> Tensor:

@@ -322,3 +322,86 @@ def test_no_value_is_waited_for(tail: str) -> None:
     loss = DistillationLoss(2.0, 0.5, torch.ones(C) if tail == "given" else tail.replace("dense", "even")).to("meta")
     loss(z, probs if tail == "dense" else named, probs[..., 0].long(), probs[..., 0].bool()).backward()
     assert z.grad is not None and z.grad.shape == z.shape
+
+
+@pytest.mark.parametrize("tail", ["dense", "even", "given", "drop", "lump"])
+def test_a_masked_class_that_the_teacher_gives_nothing_counts_nothing(tail: str) -> None:
+    # Classes 0 and C have logits of -inf, and the problem of the C - 1 classes between them is the one to agree with.
+    # The soft targets name class C (float16 rounds small probabilities to 0) and leave 0, which they give nothing.
+    z, p = logits(6), logits(6, seed=1).softmax(-1)
+    inner = z[:, 1:].clone().requires_grad_()
+    outer = F.pad(z[:, 1:], (1, 1), value=-torch.inf).requires_grad_()
+    kept, shares = p[:, 1:] / p[:, 1:].sum(-1, keepdim=True), torch.arange(1.0, C).double()
+    labels = torch.arange(6) % (C - 1)
+    small: Tensor | SoftTargets
+    large: Tensor | SoftTargets
+    if tail == "dense":
+        small, large = kept, F.pad(kept, (1, 1))
+    else:
+        # "even" gives mass to every class that is not named: here all that are not masked are.
+        k = C - 1 if tail == "even" else 3
+        small = top_k(kept, k)
+        small = small._replace(tail=torch.zeros(6).double()) if tail == "even" else small
+        nothing = small.ids.new_full((6, 1), C)
+        large = SoftTargets(torch.cat([small.ids + 1, nothing], 1), F.pad(small.probs, (0, 1)), small.tail)
+    kind = tail.replace("dense", "even")
+    for of_labels in (0.0, 0.4):
+        expected = DistillationLoss(2.0, of_labels, shares if tail == "given" else kind)(inner, small, labels)
+        given = F.pad(shares, (1, 1)) if tail == "given" else kind
+        found = DistillationLoss(2.0, of_labels, given)(outer, large, labels + 1)
+        torch.testing.assert_close(found, expected)
+        (gradient,), (wanted,) = torch.autograd.grad(found, outer), torch.autograd.grad(expected, inner)
+        torch.testing.assert_close(gradient, F.pad(wanted, (1, 1)))
+
+
+@pytest.mark.parametrize("tail", ["dense", "even", "given", "drop", "lump"])
+def test_a_masked_class_that_the_teacher_gives_something_costs_infinitely_much(tail: str) -> None:
+    z, p = logits(6), logits(6, seed=1).softmax(-1)
+    targets = top_k(p, 2)
+    unnamed = p.argmin(-1, keepdim=True)
+    for where in [targets.ids[:, :1]] + [unnamed] * (tail in ("dense", "even", "given")):
+        masked = z.scatter(-1, where, -torch.inf)
+        given = torch.ones(C) if tail == "given" else tail
+        found = soft_cross_entropy(
+            masked, p if tail == "dense" else targets, 2.0, tail="even" if tail == "dense" else given
+        )
+        assert found.eq(torch.inf).all()
+    if tail == "lump":  # which asks for the mass of all that are not named, and there is none
+        alone = torch.full_like(z, -torch.inf).scatter(-1, targets.ids, z.gather(-1, targets.ids))
+        assert soft_cross_entropy(alone, targets, 2.0, tail="lump").eq(torch.inf).all()
+
+
+def test_dense_targets_have_their_gradient_where_they_are_0() -> None:
+    z = torch.tensor([[1.0, 2.0, -torch.inf]])
+    p = torch.tensor([[1.0, 0.0, 0.0]], requires_grad=True)
+    soft_cross_entropy(z, p, 1.0).sum().backward()
+    log_norm = math.log(math.e + math.e**2)
+    assert p.grad is not None
+    torch.testing.assert_close(p.grad, torch.tensor([[log_norm - 1, log_norm - 2, 0.0]]))
+
+
+@pytest.mark.parametrize("tail", ["even", "given", "drop", "lump"])
+@pytest.mark.parametrize("gap", [90.0, 300.0, 5000.0])
+def test_far_logits_in_float32_against_float64(tail: str, gap: float) -> None:
+    # softmax(z / T) of the named or of the others is below the least float32, and for 5000 below that of float64 too.
+    z, targets = (64 * logits(6)).round() / 64, top_k(logits(6, seed=1).softmax(-1), 2)  # z: the same in float32
+    named = torch.zeros(6, C).double().scatter(-1, targets.ids, 2 * gap)
+    given = torch.arange(1.0, C + 1) if tail == "given" else tail
+    shares = given.double() if isinstance(given, Tensor) else torch.ones(C).double()
+    shares = torch.where(named > 0, 0, shares)  # (6, C), of the others
+    for far in ((z + named).requires_grad_(), (z - named).requires_grad_()):
+        probs, log_q = targets.probs, (far / 2).log_softmax(-1)
+        if tail == "drop":
+            probs = probs / probs.sum(-1, keepdim=True)
+        expected = -(probs * log_q.gather(-1, targets.ids)).sum(-1)
+        if tail == "lump":
+            expected = expected - targets.tail * log_q.masked_fill(named > 0, -torch.inf).logsumexp(-1)
+        elif tail != "drop":
+            expected = expected - targets.tail * (shares / shares.sum(-1, keepdim=True) * log_q).sum(-1)
+        (wanted,) = torch.autograd.grad(expected.sum(), far)
+        short = far.detach().float().requires_grad_()
+        found = soft_cross_entropy(short, targets, 2.0, tail=given)
+        torch.testing.assert_close(found, expected.float())
+        for create_graph in (True, False):  # two ways to the gradient
+            (gradient,) = torch.autograd.grad(found.sum(), short, create_graph=create_graph)
+            torch.testing.assert_close(gradient, wanted.float(), atol=1e-5, rtol=1e-4)
