@@ -110,6 +110,7 @@ class DistillConfig:
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
+    students: int = 1  # of the first temperature, which differ in their seed alone: seed, seed + 1, ...
     hidden_layers: int = 0  # of the students; 0 is model.hidden_layers, as many as the members have
     hidden_size: int = 0  # of the students' layers; 0 is model.hidden_size
     dropout: float = 0.1  # of the students, in place of model.dropout

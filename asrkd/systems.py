@@ -26,8 +26,15 @@ def fold_teacher_names(config: Config, fold: int) -> list[str]:
     return [f"fold-{fold}-member-{number:02d}" for number in range(1, config.distill.fold_members + 1)]
 
 
-def student_name(temperature: float) -> str:
-    return f"student-T{temperature:g}"
+def student_name(temperature: float, run: int = 1) -> str:
+    """Of the runs of one temperature, counted from 1, which differ in their seed, the first has no number."""
+    return f"student-T{temperature:g}" + (f"-{run}" if run > 1 else "")
+
+
+def student_runs(config: Config) -> list[tuple[float, int]]:
+    """The temperature of each student, and which of that temperature's runs it is: the first one may have several."""
+    first, *others = config.distill.temperatures
+    return [(first, run) for run in range(1, config.distill.students + 1)] + [(other, 1) for other in others]
 
 
 def limited_name(targets: str, share: float) -> str:
@@ -39,9 +46,10 @@ def systems(config: Config) -> list[System]:
     members = member_names(config)
     found = [System(name, "member", [name], f"member {number}") for number, name in enumerate(members, 1)]
     found.append(System("ensemble", "ensemble", members, f"ensemble of {len(members)}"))
-    for temperature in config.distill.temperatures:
-        name = student_name(temperature)
-        found.append(System(name, "student", [name], f"student, T = {temperature:g}"))
+    for temperature, run in student_runs(config):
+        name = student_name(temperature, run)
+        label = f"student, T = {temperature:g}" + (f", run {run}" if run > 1 else "")
+        found.append(System(name, "student", [name], label))
     for share in config.limited.shares:
         for targets in ("hard", "soft"):
             name = limited_name(targets, share)

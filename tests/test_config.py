@@ -72,6 +72,7 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("limited.shares=[0.1,0.1]", r"limited.shares=\[0.1, 0.1\] \(expected distinct ones, found .*hard-10"),
         ("limited.shares=[0.03,0.03000001]", "distinct"),
         ("distill.temperatures=[2,2.0]", r"distinct ones, found \['student-T2', 'student-T2'\]"),
+        ("distill.students=0", r"distill.students=0 \(expected at least 1\)"),
         ("distill.temperatures={a: 1}", "distill.temperatures={a: 1}: .*asrkd/config.py"),
         ("distill.temperatures=[1,0]", "above 0"),
         ("data.max_left_out=5", "0 to 1"),

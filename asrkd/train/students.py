@@ -1,23 +1,23 @@
-"""Stage 6: a student for every temperature, of the members' shape or of one of its own."""
+"""Stage 6: a student for every temperature, or several for the first, of the members' shape or of one of their own."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.files import read_json
-from asrkd.systems import student_name
+from asrkd.systems import student_name, student_runs
 from asrkd.train.jobs import Training, train_models
 
 
 def train_students(exp: Path, config: Config, force: bool = False) -> None:
     """Train EXP/models/student-T2, ... on the labels of stage 3 and the soft targets of stage 5.
 
-    All have the same seed, so that they differ in the temperature alone. Raises UserError when an input is missing or
-    a loss is no longer finite.
+    Those of different temperatures have the same seed, so that they differ in the temperature alone, and those of one
+    temperature differ in their seed alone. Raises UserError when an input is missing or a loss is no longer finite.
     """
     students = [
-        Training(student_name(temperature), config.distill.seed, config.distill.hard_weight, temperature)
-        for temperature in config.distill.temperatures
+        Training(student_name(temperature, run), config.distill.seed + run - 1, config.distill.hard_weight, temperature)
+        for temperature, run in student_runs(config)
     ]
     train_models(exp, student_config(config), students, "stage 6", force)
     for student in students:

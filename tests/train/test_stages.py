@@ -98,6 +98,26 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     assert printed.count("finished, skipped") == 1 + 1 + 1 + 2
 
 
+def test_more_students_leave_the_first_as_it_is(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    config.train.epochs = config.distill.epochs = 1
+    train_members(exp, config)
+    make_soft_targets(exp, config)
+    train_students(exp, config)
+    first = read_json(exp / "models" / "student-T2" / "stamp.json")
+    capsys.readouterr()
+    config.distill.students = 3
+    train_students(exp, config)
+    printed = capsys.readouterr().out
+    assert printed.count("finished, skipped") == 1 and printed.count("epoch 1:") == 2
+    names = ["student-T2", "student-T2-2", "student-T2-3"]
+    stamps = [read_json(exp / "models" / name / "stamp.json") for name in names]
+    assert stamps[0] == first
+    assert [stamp["config"].pop("seed") for stamp in stamps] == [101, 102, 103]
+    assert stamps[0]["config"] == stamps[1]["config"] == stamps[2]["config"]
+    assert stamps[0]["inputs"] == stamps[1]["inputs"] == stamps[2]["inputs"]
+    assert len({stamp["identity"] for stamp in stamps}) == 3
+
+
 def test_a_model_that_is_finished_is_not_trained_again_for_another_ones_killed_worker(
     exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
