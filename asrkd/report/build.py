@@ -36,7 +36,7 @@ def build(
     chosen: Mapping[str, Any],
 ) -> None:
     """Write the files of a step that has begun, and finish the step. chosen: what of the config is shown."""
-    comparisons = read_comparisons(exp)
+    comparisons = read_comparisons(exp, without=[run.system.name for run in scores.runs[1:]])
     shares = tables.share_rows(scores)
     reports = facts.stage_reports(exp)
     scales = facts.decoding(exp, scores)
@@ -51,6 +51,8 @@ def build(
     if scores.limited:
         results.insert(1, tables.limited_data(scores, config.distill.folds))
     results.append(tables.members(scores))
+    if len(scores.runs) > 1:
+        results.append(tables.runs(scores))
     if (passes := facts.passes_table(scores, scales)) is not None:
         results.append(passes)
     results += [details.speakers_table(student, found), details.confusions_table(student, found)]
@@ -122,19 +124,22 @@ def lead(scores: Scores) -> str:
 
 
 def headline(scores: Scores, shares: Sequence[tables.ShareRow]) -> list[Fact]:
-    student, ensemble = scores.students[0], scores.ensemble
-    accuracy = spread([member.test.frame_accuracy for member in scores.members])
-    wer = spread([member.test.wer for member in scores.members])
+    ensemble = scores.ensemble
+    accuracy, own_accuracy = (
+        spread([run.test.frame_accuracy for run in runs]) for runs in (scores.members, scores.runs)
+    )
+    wer, own_wer = (spread([run.test.wer for run in runs]) for runs in (scores.members, scores.runs))
+    student = "the student" if len(scores.runs) == 1 else f"the student, mean of {len(scores.runs)}"
     found = [
         Fact(
-            f"{student.test.frame_accuracy:.1f} %",
-            f"test frame accuracy of the student; baseline {accuracy.mean:.1f}, "
+            f"{own_accuracy.mean:.1f} %",
+            f"test frame accuracy of {student}; baseline {accuracy.mean:.1f}, "
             f"ensemble {ensemble.test.frame_accuracy:.1f}",
             f"paper: {paper.STUDENT.frame_accuracy}; {paper.BASELINE.frame_accuracy}, {paper.ENSEMBLE.frame_accuracy}",
         ),
         Fact(
-            f"{student.test.wer:.1f} %",
-            f"word error rate of the student; baseline {wer.mean:.1f}, ensemble {ensemble.test.wer:.1f}",
+            f"{own_wer.mean:.1f} %",
+            f"word error rate of {student}; baseline {wer.mean:.1f}, ensemble {ensemble.test.wer:.1f}",
             f"paper: {paper.STUDENT.wer}; {paper.BASELINE.wer}, {paper.ENSEMBLE.wer}",
         ),
     ]
@@ -147,6 +152,8 @@ def headline(scores: Scores, shares: Sequence[tables.ShareRow]) -> list[Fact]:
 def read_curves(exp: Path, scores: Scores) -> list[Curve]:
     """Of every model, from models/<name>/curves.jsonl. Raises UserError when one is missing."""
     curves = []
+    groups = {run.system.name: scores.runs[0].system.label for run in scores.runs}
+    groups |= {member.system.name: "members" for member in scores.members}
     for score in scores.all():
         system = score.system
         if system.kind == "ensemble":
@@ -158,7 +165,7 @@ def read_curves(exp: Path, scores: Scores) -> list[Curve]:
             Curve(
                 system.name,
                 role,
-                "members" if role == "member" else system.label,
+                groups.get(system.name, system.label),
                 [epoch["epoch"] for epoch in epochs],
                 [epoch["train_accuracy"] for epoch in epochs],
                 [epoch["dev_accuracy"] for epoch in epochs],
@@ -177,9 +184,11 @@ def phone_figure(label: str, found: details.Details) -> str:
 
 def seeds(config: Config) -> dict[str, str]:
     first, count = config.ensemble.seed, config.ensemble.members
+    student, runs = config.distill.seed, config.distill.students
+    more = f"; at T = {config.distill.temperatures[0]:g}, {student} to {student + runs - 1}" if runs > 1 else ""
     return {
         "seeds of the members": f"{first} to {first + count - 1}",
-        "seed of the students": str(config.distill.seed),
+        "seed of the students": f"{student}{more}",
         "seed of the limited data": str(config.limited.seed),
     }
 

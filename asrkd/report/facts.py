@@ -108,7 +108,7 @@ def stamps(exp: Path, scores: Scores, fold_teachers: Sequence[str]) -> dict[str,
     """stage -> the stamps of its steps."""
     models = {
         "4 members": [score.system.name for score in scores.members],
-        "6 students": [score.system.name for score in scores.students],
+        "6 students": [score.system.name for score in scores.all_students()],
         "7 limited data": [score.system.name for pair in scores.limited.values() for score in pair],
     }
     folders = {

@@ -30,7 +30,8 @@ def figures(scores: Scores, curves: Sequence[Curve]) -> list[str]:
     drawn = [training_curves(whole, "All of the data")]
     if limited:
         drawn.append(training_curves(limited, "A share of the data"))
-    drawn.append(bars(_accuracies(scores), "Frame accuracy on dev", "percent of the frames (strokes: the members)"))
+    strokes = "the members" if len(scores.runs) == 1 else "single runs"
+    drawn.append(bars(_accuracies(scores), "Frame accuracy on dev", f"percent of the frames (strokes: {strokes})"))
     drawn.append(bars(_wers(scores), "Word error rate on test", "percent of the words, with 95 % intervals"))
     return drawn
 
@@ -74,20 +75,40 @@ def _cell_class(table: Table, column: int) -> Markup:
 
 
 def _accuracies(scores: Scores) -> list[Bar]:
-    runs = [member.dev.frame_accuracy for member in scores.members]
-    mean = spread(runs)
-    rows = [Bar(_baseline(scores), "member", mean.mean, points=runs)]
-    return rows + [Bar(_label(s), _role(s), s.dev.frame_accuracy) for s in _single(scores)]
+    return [_bar(row, [run.dev.frame_accuracy for run in row.runs]) for row in _drawn(scores)]
 
 
 def _wers(scores: Scores) -> list[Bar]:
-    runs = [member.test.wer for member in scores.members]
-    rows = [Bar(_baseline(scores), "member", spread(runs).mean, *scores.baseline_interval, runs)]
-    return rows + [Bar(_label(s), _role(s), s.test.wer, *s.test.interval) for s in _single(scores)]
+    return [_bar(row, [run.test.wer for run in row.runs], *row.interval) for row in _drawn(scores)]
 
 
-def _baseline(scores: Scores) -> str:
-    return f"baseline, mean of {len(scores.members)}"
+@dataclass(frozen=True)
+class _Drawn:
+    """A system, or the mean of several that differ in their seed."""
+
+    label: str
+    role: str
+    runs: list[Score]
+    interval: tuple[float, float]  # of the WER on test
+
+
+def _drawn(scores: Scores) -> list[_Drawn]:
+    def single(score: Score) -> _Drawn:
+        return _Drawn(_label(score), _role(score), [score], score.test.interval)
+
+    count = len(scores.runs)
+    student = _label(scores.runs[0]) + (f", mean of {count}" if count > 1 else "")
+    return [
+        _Drawn(f"baseline, mean of {len(scores.members)}", "member", scores.members, scores.baseline_interval),
+        single(scores.ensemble),
+        _Drawn(student, "student", scores.runs, scores.runs_interval),
+        *map(single, scores.students[1:]),
+        *(single(score) for pair in scores.limited.values() for score in pair),
+    ]
+
+
+def _bar(row: _Drawn, values: list[float], low: float | None = None, high: float | None = None) -> Bar:
+    return Bar(row.label, row.role, spread(values).mean, low, high, values if len(values) > 1 else [])
 
 
 def _label(score: Score) -> str:
@@ -96,10 +117,6 @@ def _label(score: Score) -> str:
         return score.system.label
     targets, _, share = score.system.name.partition("-")
     return f"{share} %, {targets} targets"
-
-
-def _single(scores: Scores) -> list[Score]:
-    return [score for score in scores.all() if score.system.kind != "member"]
 
 
 def _role(score: Score) -> str:

@@ -1,6 +1,6 @@
 """What stage 10's first half measured, read back from EXP/scores and arranged as the tables need it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +48,17 @@ class Scores:
     baseline_interval: tuple[float, float]  # of the members' mean WER on test, 95 %
     ensemble: Score
     students: list[Score]  # the config's order of temperatures; the first is the one that is called the student
+    runs: list[Score]  # of the first temperature, which differ in their seed; the first is the first of `students`
+    runs_interval: tuple[float, float]  # of their mean WER on test, 95 %
     limited: dict[float, tuple[Score, Score]]  # share of the training utterances -> hard targets, soft targets
 
     def all(self) -> list[Score]:
         pairs = [score for pair in self.limited.values() for score in pair]
-        return [*self.members, self.ensemble, *self.students, *pairs]
+        return [*self.members, self.ensemble, *self.all_students(), *pairs]
+
+    def all_students(self) -> list[Score]:
+        """Those of `students` and the further runs of the first."""
+        return [*self.runs, *self.students[1:]]
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,22 @@ def read_scores(exp: Path, config: Config) -> Scores:
         for share in config.limited.shares
     }
     members = member_names(config)
+    students = [found[student_name(temperature)] for temperature in config.distill.temperatures]
+    first = config.distill.temperatures[0]
+    runs = [student_name(first, run) for run in range(1, config.distill.students + 1)]
     return Scores(
         [found[name] for name in members],
         _mean_interval(exp, members),
         found["ensemble"],
-        [found[student_name(temperature)] for temperature in config.distill.temperatures],
+        students,
+        [found[name] for name in runs],
+        _mean_interval(exp, runs) if len(runs) > 1 else students[0].test.interval,
         pairs,
     )
 
 
-def read_comparisons(exp: Path) -> list[Comparison]:
-    """Raises UserError when stage 10 has not compared the systems."""
+def read_comparisons(exp: Path, without: Collection[str] = ()) -> list[Comparison]:
+    """Those of the systems that are not in `without`. Raises UserError when stage 10 has not compared the systems."""
     path = exp / "scores" / "comparisons.json"
     rows = read_json(path)
     with _expecting(path):
@@ -103,6 +114,7 @@ def read_comparisons(exp: Path) -> list[Comparison]:
                 row["p"],
             )
             for row in rows
+            if row["system"] not in without
         ]
 
 
@@ -139,9 +151,9 @@ def _interval_or_none(shares: list[float] | None) -> tuple[float, float] | None:
     return None if shares is None else _interval(shares)
 
 
-def _mean_interval(exp: Path, members: list[str]) -> tuple[float, float]:
-    """Of the mean WER of the members: an utterance's errors are the mean of theirs."""
-    counts = [read_word_errors(exp / "counts" / name / "words-test.jsonl") for name in members]
+def _mean_interval(exp: Path, runs: list[str]) -> tuple[float, float]:
+    """Of the mean WER of the runs: an utterance's errors are the mean of theirs."""
+    counts = [read_word_errors(exp / "counts" / name / "words-test.jsonl") for name in runs]
     errors = np.mean([count.errors for count in counts], axis=0)  # (U,)
     low, high = interval(errors, counts[0].words)
     return 100 * low, 100 * high

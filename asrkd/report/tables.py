@@ -24,17 +24,25 @@ def whole_data(scores: Scores) -> Table:
     """The paper's Table 1: baseline, ensemble and student, trained on all of the data."""
     columns = ["", "Frame accuracy dev", "Frame accuracy test", "paper", "Cross-entropy dev", "Cross-entropy test"]
     columns += ["WER test", "95 % interval", "paper", "Sub.", "Del.", "Ins."]
-    rows = [_baseline_row(scores), _system_row(scores.ensemble, paper.ENSEMBLE)]
-    for place, student in enumerate(scores.students):
-        rows.append(_system_row(student, paper.STUDENT if place == 0 else None))
-    test = scores.ensemble.test
+    ensemble, runs = scores.ensemble, len(scores.runs)
+    rows = [
+        _row(f"baseline (mean of {len(scores.members)})", scores.members, scores.baseline_interval, paper.BASELINE),
+        _row(ensemble.system.label, [ensemble], ensemble.test.interval, paper.ENSEMBLE),
+        _row(student_label(scores), scores.runs, scores.runs_interval, paper.STUDENT),
+    ]
+    rows += [_row(student.system.label, [student], student.test.interval, None) for student in scores.students[1:]]
     notes = [
         "Frame accuracy and WER in percent, cross-entropy in nats a frame; substitutions, deletions and insertions of "
-        f"{test.words:,} words.",
+        f"{ensemble.test.words:,} words.",
         "The baseline is one member of the ensemble: mean ± standard deviation over "
         f"{len(scores.members)} runs that differ in their seed alone.",
         "Intervals: bootstrap over the test utterances; the baseline's is that of the members' mean.",
     ]
+    if runs > 1:
+        notes.append(
+            f"The first student too is the mean ± standard deviation over {runs} runs that differ in their seed alone, "
+            "with the interval of their mean. Where one student is compared, taken apart or heard, it is the first run."
+        )
     return Table("whole-data", "Ensemble and student (the paper's Table 1)", columns, rows, notes)
 
 
@@ -93,23 +101,26 @@ class ShareRow:
     accuracy: Share
     cross_entropy: Share
     paper: float | None  # percent, of frame accuracy on test
+    runs: list[tuple[Share, Share]]  # accuracy and cross-entropy of each, where they are of the mean of several
 
 
 def share_rows(scores: Scores) -> list[ShareRow]:
     """The shares that do not depend on the corpus (see asrkd.report.shares)."""
     members = scores.members
     rows = []
-    for place, student in enumerate(scores.students):
+    students = [(student_label(scores), scores.runs)]
+    students += [(student.system.label, [student]) for student in scores.students[1:]]
+    for place, (label, runs) in enumerate(students):
         theirs = share_kept(
             paper.BASELINE.frame_accuracy, paper.STUDENT.frame_accuracy, paper.ENSEMBLE.frame_accuracy, None
         )
-        name = f"ensemble's gain kept by {student.system.label}"
-        rows += _both_splits(name, members, None, student, scores.ensemble, theirs.percent if place == 0 else None)
+        name = f"ensemble's gain kept by {label}"
+        rows += _both_splits(name, members, None, runs, scores.ensemble, theirs.percent if place == 0 else None)
     for share, (hard, soft) in scores.limited.items():
         theirs = share_kept(paper.HARD.test_accuracy, paper.SOFT.test_accuracy, paper.ALL_HARD.test_accuracy, None)
         name = f"gap closed by soft targets on {100 * share:g} %"
         known = share == paper.LIMITED_SHARE
-        rows += _both_splits(name, members, hard, soft, None, theirs.percent if known else None)
+        rows += _both_splits(name, members, hard, [soft], None, theirs.percent if known else None)
     return rows
 
 
@@ -124,6 +135,13 @@ def shares(rows: Sequence[ShareRow]) -> Table:
         "members) moves the share by."
     ]
     for row in rows:
+        if row.runs:
+            accuracy, cross_entropy = (
+                ", ".join(_percent(share) for share in own) for own in zip(*row.runs, strict=True)
+            )
+            notes.append(
+                f"Run by run, {row.name}, {row.split}: frame accuracy {accuracy}; cross-entropy {cross_entropy}."
+            )
         for measure, share in (("frame accuracy", row.accuracy), ("cross-entropy", row.cross_entropy)):
             if share.percent is None:
                 notes.append(f"{NONE} {row.name}, {row.split}, {measure}: {share.why}.")
@@ -160,6 +178,15 @@ def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
 
 
 def members(scores: Scores) -> Table:
+    return _one_by_one("members", "The members of the ensemble, one by one", scores.members)
+
+
+def runs(scores: Scores) -> Table:
+    """Of the student."""
+    return _one_by_one("runs", "The runs of the student, one by one", scores.runs)
+
+
+def _one_by_one(name: str, title: str, scores: Sequence[Score]) -> Table:
     columns = [
         "",
         "Train frame accuracy",
@@ -171,18 +198,24 @@ def members(scores: Scores) -> Table:
     columns += ["WER test", "95 % interval"]
     rows = [
         [
-            member.system.label,
-            f"{member.train_accuracy:.1f}",
-            f"{member.dev.frame_accuracy:.1f}",
-            f"{member.test.frame_accuracy:.1f}",
-            f"{member.dev.cross_entropy:.2f}",
-            f"{member.test.cross_entropy:.2f}",
-            f"{member.test.wer:.1f}",
-            _interval(member.test.interval),
+            score.system.label,
+            f"{score.train_accuracy:.1f}",
+            f"{score.dev.frame_accuracy:.1f}",
+            f"{score.test.frame_accuracy:.1f}",
+            f"{score.dev.cross_entropy:.2f}",
+            f"{score.test.cross_entropy:.2f}",
+            f"{score.test.wer:.1f}",
+            _interval(score.test.interval),
         ]
-        for member in scores.members
+        for score in scores
     ]
-    return Table("members", "The members of the ensemble, one by one", columns, rows)
+    return Table(name, title, columns, rows)
+
+
+def student_label(scores: Scores) -> str:
+    """Of the row of the student, which is the mean of its runs."""
+    label, runs = scores.runs[0].system.label, len(scores.runs)
+    return label if runs == 1 else f"{label} (mean of {runs})"
 
 
 def markdown(table: Table) -> str:
@@ -196,25 +229,34 @@ def markdown(table: Table) -> str:
 
 
 def _both_splits(
-    name: str, members: Sequence[Score], lower: Score | None, value: Score, upper: Score | None, theirs: float | None
+    name: str,
+    members: Sequence[Score],
+    lower: Score | None,
+    runs: Sequence[Score],
+    upper: Score | None,
+    theirs: float | None,
 ) -> list[ShareRow]:
-    """Where `lower` or `upper` is None the mean member stands."""
+    """Of the mean of the runs. Where `lower` or `upper` is None the mean member stands."""
 
-    def place(split: str, measure: str, higher_is_better: bool) -> Share:
+    def place(runs: Sequence[Score], split: str, measure: str, higher_is_better: bool) -> Share:
         def of(score: Score) -> float:
             return float(getattr(getattr(score, split), measure))
 
         baseline = spread([of(member) for member in members])
         ends = of(lower) if lower else baseline.mean, of(upper) if upper else baseline.mean
-        return share_kept(ends[0], of(value), ends[1], baseline.sd, higher_is_better=higher_is_better)
+        value = spread([of(run) for run in runs]).mean
+        return share_kept(ends[0], value, ends[1], baseline.sd, higher_is_better=higher_is_better)
+
+    def both(runs: Sequence[Score], split: str) -> tuple[Share, Share]:
+        return place(runs, split, "frame_accuracy", True), place(runs, split, "cross_entropy", False)
 
     return [
         ShareRow(
             name,
             split,
-            place(split, "frame_accuracy", True),
-            place(split, "cross_entropy", False),
+            *both(runs, split),
             theirs if split == "test" else None,
+            [both([run], split) for run in runs] if len(runs) > 1 else [],
         )
         for split in ("dev", "test")
     ]
@@ -224,38 +266,23 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _baseline_row(scores: Scores) -> list[str]:
-    members = scores.members
+def _row(label: str, runs: Sequence[Score], interval: tuple[float, float], theirs: paper.WholeData | None) -> list[str]:
+    """The mean of runs that differ in their seed, with its spread; of a single one, that one."""
 
     def mean(measure: Callable[[Score], float], digits: int) -> str:
-        return _spread(spread([measure(member) for member in members]), digits)
+        return _spread(spread([measure(run) for run in runs]), digits)
 
     return [
-        f"baseline (mean of {len(members)})",
-        mean(lambda m: m.dev.frame_accuracy, 1),
-        mean(lambda m: m.test.frame_accuracy, 1),
-        f"{paper.BASELINE.frame_accuracy:.1f}",
-        mean(lambda m: m.dev.cross_entropy, 2),
-        mean(lambda m: m.test.cross_entropy, 2),
-        mean(lambda m: m.test.wer, 1),
-        _interval(scores.baseline_interval),
-        f"{paper.BASELINE.wer:.1f}",
-        *(f"{spread([counts[kind] for counts in map(_errors, members)]).mean:.0f}" for kind in range(3)),
-    ]
-
-
-def _system_row(score: Score, theirs: paper.WholeData | None) -> list[str]:
-    return [
-        score.system.label,
-        f"{score.dev.frame_accuracy:.1f}",
-        f"{score.test.frame_accuracy:.1f}",
+        label,
+        mean(lambda run: run.dev.frame_accuracy, 1),
+        mean(lambda run: run.test.frame_accuracy, 1),
         _number(theirs.frame_accuracy if theirs else None, 1),
-        f"{score.dev.cross_entropy:.2f}",
-        f"{score.test.cross_entropy:.2f}",
-        f"{score.test.wer:.1f}",
-        _interval(score.test.interval),
+        mean(lambda run: run.dev.cross_entropy, 2),
+        mean(lambda run: run.test.cross_entropy, 2),
+        mean(lambda run: run.test.wer, 1),
+        _interval(interval),
         _number(theirs.wer if theirs else None, 1),
-        *map(str, _errors(score)),
+        *(f"{spread([counts[kind] for counts in map(_errors, runs)]).mean:.0f}" for kind in range(3)),
     ]
 
 
@@ -284,6 +311,10 @@ def _range(numbers: Sequence[int]) -> str:
 
 def _spread(value: Spread, digits: int) -> str:
     return f"{value.mean:.{digits}f}" + ("" if value.sd is None else f" ± {value.sd:.{digits}f}")
+
+
+def _percent(share: Share) -> str:
+    return _number(share.percent, 0, " %")
 
 
 def share_text(share: Share) -> str:

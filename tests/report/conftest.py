@@ -1,4 +1,4 @@
-"""A finished experiment made by hand: three members, one student, one share, and round numbers."""
+"""A finished experiment made by hand: three members, one student or three runs of it, one share, and round numbers."""
 
 import shutil
 from dataclasses import asdict
@@ -30,6 +30,9 @@ NUMBERS = {
     "member-03": (71.0, 52.0, 48.0, 2.1, 2.2, 47.0),
     "ensemble": (75.0, 55.0, 50.0, 1.7, 2.0, 44.0),
     "student-T2": (68.0, 53.0, 49.4, 1.8, 2.05, 44.5),
+    "student-T2-2": (69.0, 54.0, 48.5, 1.85, 2.15, 45.5),
+    "student-T2-3": (70.0, 55.0, 47.9, 1.9, 2.25, 47.0),
+    "student-T5": (66.0, 51.0, 47.5, 1.9, 2.1, 46.5),
     "hard-3": (90.0, 31.0, 27.0, 3.9, 4.1, 80.0),
     "soft-3": (80.0, 42.0, 42.0, 2.5, 2.6, 60.0),
 }
@@ -97,6 +100,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def three_runs() -> Config:
+    """Of the student of the first temperature; one of the second."""
+    config = make_config()
+    config.distill.students = 3
+    config.distill.temperatures = [2.0, 5.0]
+    return config
+
+
+@pytest.fixture
+def exp_of_three_runs(tmp_path: Path, three_runs: Config) -> Path:
+    return make_experiment(tmp_path / "exp", three_runs)
+
+
+@pytest.fixture
 def exp(tmp_path: Path, template: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "exp"))
 
@@ -104,8 +121,8 @@ def exp(tmp_path: Path, template: Path) -> Path:
 COMPARISONS = [
     asdict(
         Pair(
-            "student-T2",
-            "student, T = 2",
+            system,
+            label,
             "member-01",
             "member 1",
             difference=-0.005,
@@ -118,6 +135,7 @@ COMPARISONS = [
             p=0.3953,
         )
     )
+    for system, label in (("student-T2", "student, T = 2"), ("student-T2-2", "student, T = 2, run 2"))
 ]
 
 SPEAKERS = [SpeakerErrors("s1", 2, 600, 150, 60, 30, 0.4), SpeakerErrors("s2", 1, 400, 145, 40, 20, 0.5125)]
@@ -181,5 +199,6 @@ def make_experiment(exp: Path, config: Config) -> Path:
         end = next(ends) if system.kind == "member" else "2026-01-01 12:00:00"
         finished(exp / "models" / system.name, {"curves.jsonl": epochs}, end, seconds)
     finished(exp / "targets" / "train-T2", {"card.json": {}})
-    finished(exp / "scores", {**scores, "comparisons.json": COMPARISONS})
+    compared = [row for row in COMPARISONS if f"{row['system']}.json" in scores]
+    finished(exp / "scores", {**scores, "comparisons.json": compared})
     return exp

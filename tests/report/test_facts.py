@@ -31,6 +31,11 @@ def test_stamps_by_stage(exp: Path, config: Config) -> None:
     assert facts.seconds(found["4 members"]) == {"work": 180.0, "clock": 150.0}
 
 
+def test_stamps_of_all_students(exp_of_three_runs: Path, three_runs: Config) -> None:
+    found = facts.stamps(exp_of_three_runs, read_scores(exp_of_three_runs, three_runs), [])
+    assert len(found["6 students"]) == 4
+
+
 def test_reports_by_name_and_by_set() -> None:
     report = {
         "train": {"hours": 2.691, "words": 26000},

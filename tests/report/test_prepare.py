@@ -169,6 +169,33 @@ def test_a_finished_report_is_left_and_a_stale_one_written_again(
     assert "done again" in capsys.readouterr().out
 
 
+def test_a_student_of_three_seeds(exp_of_three_runs: Path, three_runs: Config) -> None:
+    folder = exp_of_three_runs / "report"
+    write_report(exp_of_three_runs, three_runs)
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    cells = [row for table in Page(text).tables for row in table]
+    assert ["student, T = 2 (mean of 3)", "54.0 ± 1.0", "48.6 ± 0.8"] in [row[:3] for row in cells]
+    assert "test frame accuracy of the student, mean of 3; baseline 47.0, ensemble 50.0" in text
+    assert "word error rate of the student, mean of 3; baseline 46.0, ensemble 44.0" in text
+    assert "student, T = 2, mean of 3 45.7, student, T = 5 46.5" in text  # what the drawing of the WER is called
+    assert text.count("<svg") == 5
+    assert ["seed of the students", "101; at T = 2, 101 to 103"] in cells
+    # What is of one student is of the first run.
+    results = read_json(folder / "results.json")
+    assert [row["system"] for row in results["comparisons"]] == ["student, T = 2"]
+    assert {"student-T2", "student-T2-2", "student-T2-3", "student-T5"} <= results["systems"].keys()
+    assert [results["curves"][name]["group"] for name in ("student-T2", "student-T2-3", "student-T5")] == [
+        "student, T = 2",
+        "student, T = 2",
+        "student, T = 5",
+    ]
+    assert [[round(share["percent"]) for share in run] for run in results["shares"][0]["runs"]] == [
+        [50, 67],
+        [75, 50],
+        [100, 33],
+    ]
+
+
 def test_one_temperature_and_no_share_is_a_report_too(exp: Path, config: Config) -> None:
     config.limited.shares = []
     write_report(exp, config)

@@ -41,6 +41,45 @@ def test_the_paper_has_no_other_share_and_no_other_temperature(scores: Scores) -
     assert [row[3] for row in tables.whole_data(two).rows] == ["58.9", "61.1", "60.8", "–"]
 
 
+def test_the_student_of_several_seeds_is_their_mean(exp_of_three_runs: Path, three_runs: Config) -> None:
+    """Of 53, 54 and 55: 54 ± 1; of 44.5, 45.5 and 47: 45.67 ± 1.26; of 295, 305 and 320 substitutions 306.67."""
+    scores = read_scores(exp_of_three_runs, three_runs)
+    table = tables.whole_data(scores)
+    mean = ["54.0 ± 1.0", "48.6 ± 0.8", "60.8", "1.85 ± 0.05", "2.15 ± 0.10", "45.7 ± 1.3", "45.7 to 45.7", "10.7"]
+    assert table.rows[2] == ["student, T = 2 (mean of 3)", *mean, "307", "100", "50"]
+    assert table.rows[3][:4] == ["student, T = 5", "51.0", "47.5", "–"]
+    assert len(table.rows) == 4
+    assert "over 3 runs that differ in their seed alone" in table.notes[-1]
+    assert [row[:4] for row in tables.runs(scores).rows] == [
+        ["student, T = 2", "68.0", "53.0", "49.4"],
+        ["student, T = 2, run 2", "69.0", "54.0", "48.5"],
+        ["student, T = 2, run 3", "70.0", "55.0", "47.9"],
+    ]
+
+
+def test_shares_of_several_seeds_are_those_of_their_mean(exp_of_three_runs: Path, three_runs: Config) -> None:
+    """Frame accuracy on dev: the ensemble gains 4 over 51, the runs 2, 3, 4; on test 3 over 47, they 2.4, 1.5, .9."""
+    rows = tables.share_rows(read_scores(exp_of_three_runs, three_runs))
+    table = tables.shares(rows)
+    assert table.rows[:3] == [
+        ["ensemble's gain kept by student, T = 2 (mean of 3)", "dev", "75 ± 25 %", "50 ± 33 %", "–"],
+        ["ensemble's gain kept by student, T = 2 (mean of 3)", "test", "53 ± 33 %", "–", "86 %"],
+        ["ensemble's gain kept by student, T = 5", "dev", "0 ± 25 %", "33 ± 33 %", "–"],
+    ]
+    assert [note for note in table.notes if note.startswith("Run by run")] == [
+        "Run by run, ensemble's gain kept by student, T = 2 (mean of 3), dev: "
+        "frame accuracy 50 %, 75 %, 100 %; cross-entropy 67 %, 50 %, 33 %.",
+        "Run by run, ensemble's gain kept by student, T = 2 (mean of 3), test: "
+        "frame accuracy 80 %, 50 %, 30 %; cross-entropy –, –, –.",
+    ]
+
+
+def test_a_single_seed_is_told_as_one(scores: Scores) -> None:
+    assert scores.runs == scores.students and scores.runs_interval == scores.students[0].test.interval
+    notes = tables.whole_data(scores).notes + tables.shares(tables.share_rows(scores)).notes
+    assert not any("first run" in note or "Run by run" in note for note in notes)
+
+
 def test_shares_by_hand(scores: Scores) -> None:
     table = tables.shares(tables.share_rows(scores))
     assert table.rows == [
