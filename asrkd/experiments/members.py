@@ -33,9 +33,10 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
     most = config.ensemble.members
     counts = [1] if options.quick else [count for count in COUNTS if count < most]
     counts = sorted({*counts, most})
+    place = options.place(NAME)
 
     def work() -> Result:
-        students = _students(exp, config, counts, options.force)
+        students = _students(exp, config, counts, place, options.force)
         jobs = [(exp, config, counts, split) for split in SPLITS]
         passes = parallel(_ensembles, jobs, one_net_at_a_time(config.run), what="ensembles", unit="splits")
         ensembles = {split: found for split, (found, _) in zip(SPLITS, passes, strict=True)}
@@ -49,10 +50,10 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
         by_count: list[dict[str, Any]] = [
             {
                 "members": count,
-                **{f"ensemble_{split}": asdict(ensembles[split][place]) for split in SPLITS},
-                **{f"student_{split}": asdict(taught[students[place], split]) for split in SPLITS},
+                **{f"ensemble_{split}": asdict(ensembles[split][number]) for split in SPLITS},
+                **{f"student_{split}": asdict(taught[students[number], split]) for split in SPLITS},
             }
-            for place, count in enumerate(counts)
+            for number, count in enumerate(counts)
         ]
         rows = by_count + [{"split": split, **found} for split, found in apart.items()]
         tables = [_counts_table(by_count), _calibration_table(systems)]
@@ -60,14 +61,14 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
             tables.insert(1, _disagreement_table(apart, most))
         return Result(rows, tables, [_curve(by_count), _reliability(systems)])
 
-    run_experiment(exp, config, NAME, options, work, targets=[_targets(count) for count in counts])
+    run_experiment(exp, config, NAME, options, work, targets=[_targets(place, count) for count in counts])
 
 
-def _targets(count: int) -> str:
-    return f"targets/{NAME}/of-{count}"
+def _targets(place: str, count: int) -> str:
+    return f"targets/{place}/of-{count}"
 
 
-def _students(exp: Path, config: Config, counts: Sequence[int], force: bool) -> list[str]:
+def _students(exp: Path, config: Config, counts: Sequence[int], place: str, force: bool) -> list[str]:
     temperature = config.distill.temperatures[0]
     trainings = []
     for count in counts:
@@ -75,14 +76,14 @@ def _students(exp: Path, config: Config, counts: Sequence[int], force: bool) -> 
             config, ensemble=replace(config.ensemble, members=count), distill=replace(config.distill, folds=0)
         )
         groups = target_groups(exp, few)
-        write_targets(exp, few, {temperature: _targets(count)}, groups, f"experiment {NAME}", force=force)
+        write_targets(exp, few, {temperature: _targets(place, count)}, groups, f"experiment {NAME}", force=force)
         trainings.append(
             Training(
-                f"{NAME}/student-of-{count}",
+                f"{place}/student-of-{count}",
                 config.distill.seed,
                 config.distill.hard_weight,
                 temperature,
-                targets=_targets(count),
+                targets=_targets(place, count),
             )
         )
     train_models(exp, student_config(config), trainings, f"experiment {NAME}", force)

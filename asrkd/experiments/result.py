@@ -1,4 +1,8 @@
-"""What an experiment leaves behind: EXP/experiments/NAME.json, and its tables on the terminal."""
+"""What an experiment leaves behind: EXP/experiments/NAME.json, and its tables on the terminal.
+
+What a quick call makes lies apart, under quick/NAME in place of NAME, its nets and targets too: it neither replaces
+what was measured nor is taken for it, and the report does not look there.
+"""
 
 import subprocess
 import time
@@ -11,11 +15,11 @@ import asrkd
 from asrkd.config import Config, section
 from asrkd.experiment import STAMP, identity
 from asrkd.files import read_json, write_json
+from asrkd.report.experiments import FOLDER
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.tables import Table
 from asrkd.systems import member_names
 
-FOLDER = "experiments"
 QUICK_EPOCHS = 2
 LOG_WIDTH = 140  # characters
 
@@ -27,6 +31,10 @@ class Options:
     quick: bool = False  # a few models of an epoch or two: shows that all works, measures nothing
     epochs: int | None = None  # of every net that the experiment trains; None is the config's
     force: bool = False
+
+    def place(self, name: str) -> str:
+        """Of an experiment under EXP/experiments, EXP/models and EXP/targets."""
+        return f"quick/{name}" if self.quick else name
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def run_experiment(
     folders of soft targets that nothing needs once the result is there; they are removed then, and not before, so that
     a call that was killed goes on. Raises UserError when an input is missing.
     """
-    path = exp / FOLDER / f"{name}.json"
+    path = exp / FOLDER / f"{options.place(name)}.json"
     made_from = {
         "config": section(config, "model", "train", "ensemble", "distill"),
         "inputs": {**_inputs(exp, config), **(inputs or {})},

@@ -23,8 +23,8 @@ class Size:
     layers: int
     width: int
 
-    def model(self, kind: str) -> str:
-        return f"{NAME}/{kind}-{self.layers}x{self.width}"
+    def model(self, place: str, kind: str) -> str:
+        return f"{place}/{kind}-{self.layers}x{self.width}"
 
 
 def sizes(model: ModelConfig, quick: bool) -> list[Size]:
@@ -40,20 +40,20 @@ def vary_size(exp: Path, config: Config, options: Options) -> None:
     config = shortened(config, options)
     targets = targets_name(config.distill.temperatures[0])
     inputs = {targets: identity(exp / targets, "stage 5")}
-    tried = sizes(config.model, options.quick)
+    tried, place = sizes(config.model, options.quick), options.place(NAME)
 
     def work() -> Result:
-        trainings = [_training(config, size, kind) for size in tried for kind in KINDS]
+        trainings = [_training(config, size, place, kind) for size in tried for kind in KINDS]
         train_models(exp, config, trainings, f"experiment {NAME}", options.force)
         found = measure_models(exp, config, [training.name for training in trainings])
         rows: list[dict[str, Any]] = []
         for size in tried:
             row: dict[str, Any] = {"layers": size.layers, "width": size.width}
-            net, _ = load_model(exp / "models" / size.model("hard"))
+            net, _ = load_model(exp / "models" / size.model(place, "hard"))
             row["parameters"] = sum(weight.numel() for weight in net.parameters())
             for (name, split), own in found.items():
                 for kind in KINDS:
-                    if name == size.model(kind):
+                    if name == size.model(place, kind):
                         row[f"{kind}_{split}_accuracy"] = own.accuracy
                         row[f"{kind}_{split}_cross_entropy"] = own.cross_entropy
             rows.append(row)
@@ -63,15 +63,16 @@ def vary_size(exp: Path, config: Config, options: Options) -> None:
     run_experiment(exp, config, NAME, options, work, inputs=inputs)
 
 
-def _training(config: Config, size: Size, kind: str) -> Training:
+def _training(config: Config, size: Size, place: str, kind: str) -> Training:
     """Both start from the same weights."""
     seed, distill = config.distill.seed, config.distill
     own = replace(distill, hidden_layers=0, hidden_size=0)  # of the size given here alone
     sized = replace(config, model=replace(config.model, hidden_layers=size.layers, hidden_size=size.width), distill=own)
     if kind == "hard":
-        return Training(size.model(kind), seed, config=sized)
+        return Training(size.model(place, kind), seed, config=sized)
     student = student_config(sized)
-    return Training(size.model(kind), seed, distill.hard_weight, distill.temperatures[0], config=student)
+    name = size.model(place, kind)
+    return Training(name, seed, distill.hard_weight, distill.temperatures[0], config=student)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -31,28 +31,26 @@ class Point:
     mean: str  # over the teachers: arithmetic or geometric
     top_k: int  # pdfs of a frame; 0 is all of them
 
-    @property
-    def model(self) -> str:
-        return f"{NAME}/{self.mean}-k{self.top_k}-T{self.temperature:g}-w{self.hard_weight:g}"
+    def model(self, place: str) -> str:
+        return f"{place}/{self.mean}-k{self.top_k}-T{self.temperature:g}-w{self.hard_weight:g}"
 
-    @property
-    def targets(self) -> str:
-        return f"targets/{NAME}/{self.mean}-k{self.top_k}-T{self.temperature:g}"
+    def targets(self, place: str) -> str:
+        return f"targets/{place}/{self.mean}-k{self.top_k}-T{self.temperature:g}"
 
 
 def vary_temperature(exp: Path, config: Config, options: Options) -> None:
     """A student for each temperature and weight, one of the geometric mean and one of the other form of targets, both
     at the config's first temperature and its weight. Dev decides; the chosen one is measured on test too."""
     config = shortened(config, options)
-    tried = points(config.distill, options.quick)
-    folders = sorted({point.targets for point in tried})
+    tried, place = points(config.distill, options.quick), options.place(NAME)
+    folders = sorted({point.targets(place) for point in tried})
     groups = target_groups(exp, config)
     run_experiment(
         exp,
         config,
         NAME,
         options,
-        lambda: _train(exp, config, groups, tried, options.force),
+        lambda: _train(exp, config, groups, tried, place, options.force),
         inputs=teacher_identities(exp, groups),
         targets=folders,
     )
@@ -68,20 +66,26 @@ def points(distill: DistillConfig, quick: bool) -> list[Point]:
     return [*grid, replace(own, mean="geometric"), replace(own, top_k=other_form)]
 
 
-def _train(exp: Path, config: Config, groups: Sequence[Group], tried: Sequence[Point], force: bool) -> Result:
+def _train(
+    exp: Path, config: Config, groups: Sequence[Group], tried: Sequence[Point], place: str, force: bool
+) -> Result:
     for mean, top_k in dict.fromkeys((point.mean, point.top_k) for point in tried):
-        folders = {p.temperature: p.targets for p in tried if (p.mean, p.top_k) == (mean, top_k)}
+        folders = {p.temperature: p.targets(place) for p in tried if (p.mean, p.top_k) == (mean, top_k)}
         own = replace(config, distill=replace(config.distill, top_k=top_k))
         write_targets(exp, own, folders, groups, f"experiment {NAME}", mean=mean, force=force)
-    students = [Training(p.model, config.distill.seed, p.hard_weight, p.temperature, targets=p.targets) for p in tried]
+    names = [point.model(place) for point in tried]
+    students = [
+        Training(name, config.distill.seed, p.hard_weight, p.temperature, targets=p.targets(place))
+        for name, p in zip(names, tried, strict=True)
+    ]
     train_models(exp, student_config(config), students, f"experiment {NAME}", force)
-    cards = [read_json(exp / "models" / point.model / "card.json") for point in tried]
+    cards = [read_json(exp / "models" / name / "card.json") for name in names]
     rows = [
         {**asdict(p), "dev_accuracy": card["dev_accuracy"], "dev_cross_entropy": card["dev_cross_entropy"]}
         for p, card in zip(tried, cards, strict=True)
     ]
-    best = max(range(len(tried)), key=lambda place: float(rows[place]["dev_accuracy"]))
-    test = measure_models(exp, config, [tried[best].model])[tried[best].model, "test"]
+    best = max(range(len(tried)), key=lambda number: float(rows[number]["dev_accuracy"]))
+    test = measure_models(exp, config, [names[best]])[names[best], "test"]
     rows[best] |= {"test_accuracy": test.accuracy, "test_cross_entropy": test.cross_entropy}
     return Result(rows, [_table(rows, rows[best])], heat_maps=[_heat_map(rows, config.distill.top_k)])
 

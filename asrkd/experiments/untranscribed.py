@@ -24,8 +24,7 @@ from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
 
 NAME = "untranscribed"
-TARGETS = f"targets/{NAME}"
-STUDENTS = {f"{NAME}/student-half": "student, the transcribed half", f"{NAME}/student-all": "student, both halves"}
+STUDENTS = {"student-half": "student, the transcribed half", "student-all": "student, both halves"}
 
 
 def withhold_transcripts(exp: Path, config: Config, options: Options) -> None:
@@ -35,23 +34,26 @@ def withhold_transcripts(exp: Path, config: Config, options: Options) -> None:
     if options.quick:
         config = replace(config, ensemble=replace(config.ensemble, members=min(2, config.ensemble.members)))
 
+    place = options.place(NAME)
+    targets = f"targets/{place}"
+
     def work() -> Result:
         store = FrameStore.open(exp / "features" / "train")
         half = transcribed_half(store, config.ensemble.seed)
-        teachers = _teachers(exp, config, half, options.force)
+        teachers = _teachers(exp, config, half, place, options.force)
         temperature = config.distill.temperatures[0]
         groups = [Group(teachers, store.ids, f"experiment {NAME}")]
-        write_targets(exp, config, {temperature: TARGETS}, groups, f"experiment {NAME}", force=options.force)
+        write_targets(exp, config, {temperature: targets}, groups, f"experiment {NAME}", force=options.force)
         half_student, all_student = (
-            Training(name, config.distill.seed, hard_weight=0.0, temperature=temperature, targets=TARGETS)
+            Training(f"{place}/{name}", config.distill.seed, hard_weight=0.0, temperature=temperature, targets=targets)
             for name in STUDENTS
         )
         students = [replace(half_student, utterances=half, about=_about(half, config)), all_student]
         train_models(exp, student_config(config), students, f"experiment {NAME}", options.force)
-        rows = _rows(exp, config, teachers)
-        return Result(rows, [_table(rows, len(half), len(store), len(teachers))])
+        rows = _rows(exp, config, teachers, place)
+        return Result(rows, [_table(rows, len(half), len(store), len(teachers), options.epochs)])
 
-    run_experiment(exp, config, NAME, options, work, targets=[TARGETS])
+    run_experiment(exp, config, NAME, options, work, targets=[targets])
 
 
 def transcribed_half(store: FrameStore, seed: int) -> tuple[str, ...]:
@@ -65,8 +67,8 @@ def transcribed_half(store: FrameStore, seed: int) -> tuple[str, ...]:
     return tuple(name for name, half in zip(store.ids, half_of.tolist(), strict=True) if half == 0)
 
 
-def _teachers(exp: Path, config: Config, half: tuple[str, ...], force: bool) -> list[str]:
-    names = [f"{NAME}/{name}" for name in member_names(config)]
+def _teachers(exp: Path, config: Config, half: tuple[str, ...], place: str, force: bool) -> list[str]:
+    names = [f"{place}/{name}" for name in member_names(config)]
     trainings = [
         Training(name, config.ensemble.seed + number, utterances=half, about=_about(half, config))
         for number, name in enumerate(names)
@@ -79,9 +81,9 @@ def _about(half: tuple[str, ...], config: Config) -> dict[str, int]:
     return {"utterances": len(half), "half_seed": config.ensemble.seed}
 
 
-def _rows(exp: Path, config: Config, teachers: Sequence[str]) -> list[dict[str, Any]]:
-    members = member_names(config)
-    found = measure_models(exp, config, [*teachers, *STUDENTS, *members])
+def _rows(exp: Path, config: Config, teachers: Sequence[str], place: str) -> list[dict[str, Any]]:
+    members, students = member_names(config), {f"{place}/{name}": label for name, label in STUDENTS.items()}
+    found = measure_models(exp, config, [*teachers, *students, *members])
 
     def row(label: str, names: Sequence[str], measure: str) -> dict[str, float | str]:
         """The mean over models."""
@@ -89,12 +91,12 @@ def _rows(exp: Path, config: Config, teachers: Sequence[str]) -> list[dict[str, 
             f"{split}_{measure}": fmean(getattr(found[name, split], measure) for name in names) for split in SPLITS
         }
 
-    systems = {"baseline, the transcribed half": teachers, **{label: [name] for name, label in STUDENTS.items()}}
+    systems = {"baseline, the transcribed half": teachers, **{label: [name] for name, label in students.items()}}
     systems["baseline, all transcribed"] = members
     return [row(label, names, "accuracy") | row(label, names, "cross_entropy") for label, names in systems.items()]
 
 
-def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers: int) -> Table:
+def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers: int, epochs: int | None) -> Table:
     columns = ["", "Frame accuracy dev", "test", "Cross-entropy dev", "test", "Gap closed, test"]
     cells = []
     for row in rows:
@@ -112,4 +114,6 @@ def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers:
         "The tied states are those of stage 3, which aligned all of train; the labels of the other half teach no net "
         "but the last baseline. The epoch that is best on dev is kept.",
     ]
+    if epochs:
+        notes.append(f"All nets but those of the last baseline were trained for {epochs} epochs.")
     return Table(NAME, "Without transcripts for half of the corpus", columns, cells, notes)

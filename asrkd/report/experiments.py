@@ -1,11 +1,12 @@
 """The experiments that EXP has beside the stages, as `asrkd experiment` left them: their tables and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asrkd.errors import UserError
+from asrkd.experiment import STAMP
 from asrkd.files import hash_file, read_json
 from asrkd.progress import duration
 from asrkd.report.facts import without_folders
@@ -13,11 +14,14 @@ from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.scores import Scores
 from asrkd.report.tables import Table
 
+FOLDER = "experiments"
+
 
 @dataclass(frozen=True)
 class Experiment:
     name: str
     command: str
+    made_from: dict[str, str]  # folder in the experiment -> identity
     rows: list[dict[str, Any]]  # what was measured
     tables: list[Table]
     lines: list[Lines]
@@ -25,13 +29,26 @@ class Experiment:
 
 
 def experiment_hashes(exp: Path) -> dict[str, str]:
-    """What the report depends on: file -> hash."""
-    return {f"experiments/{path.name}": hash_file(path) for path in _files(exp)}
+    """What the report depends on: file -> hash. One that was made from other features, labels or models than those that
+    are there now is left out, and a line says so.
+
+    Raises UserError when a file is no result of an experiment.
+    """
+    found = {}
+    for path in sorted((exp / FOLDER).glob("*.json")):
+        made_from = _read(path).made_from
+        other = next((name for name, was in made_from.items() if _is_another(exp / name / STAMP, was)), None)
+        if other is None:
+            found[f"{FOLDER}/{path.name}"] = hash_file(path)
+        else:
+            mend = f"asrkd experiment {exp} {path.stem}"
+            print(f"the report leaves {path} out: made from another {other} than the one there is; {mend}", flush=True)
+    return found
 
 
-def read_experiments(exp: Path) -> list[Experiment]:
-    """Raises UserError when a file is no result of an experiment."""
-    return [_read(path) for path in _files(exp)]
+def read_experiments(exp: Path, files: Iterable[str]) -> list[Experiment]:
+    """files: those of `experiment_hashes`. Raises UserError when one is no result of an experiment."""
+    return [_read(exp / file) for file in files]
 
 
 def share_curves(scores: Scores) -> Lines | None:
@@ -59,8 +76,9 @@ def draw(figures: Sequence[Lines | HeatMap]) -> list[str]:
     return [lines(figure) if isinstance(figure, Lines) else heat_map(figure) for figure in figures]
 
 
-def _files(exp: Path) -> list[Path]:
-    return sorted((exp / "experiments").glob("*.json"))
+def _is_another(stamp: Path, was: str) -> bool:
+    """An input that was deleted since, to have its room, is none."""
+    return stamp.is_file() and read_json(stamp).get("identity") != was
 
 
 def _read(path: Path) -> Experiment:
@@ -72,7 +90,8 @@ def _read(path: Path) -> Experiment:
             table.notes.append(made)
         lines = [Lines(**{**own, "series": [Series(**row) for row in own["series"]]}) for own in value["lines"]]
         heat_maps = [HeatMap(**own) for own in value["heat_maps"]]
-        return Experiment(value["name"], value["command"], value["rows"], tables, lines, heat_maps)
+        inputs = value["made_from"]["inputs"]
+        return Experiment(value["name"], value["command"], inputs, value["rows"], tables, lines, heat_maps)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path}: expected the result of an experiment, found {error!r}; delete it, or run the experiment again"

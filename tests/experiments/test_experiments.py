@@ -23,6 +23,7 @@ from asrkd.experiments.untranscribed import transcribed_half, withhold_transcrip
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json, write_npy
 from asrkd.models.dnn import load_model
+from asrkd.report.experiments import experiment_hashes
 from asrkd.settings import save_config
 from tests.train.test_stages import by_hand
 
@@ -30,7 +31,8 @@ QUICK = Options(quick=True)
 
 
 def result(exp: Path, name: str) -> dict[str, Any]:
-    return dict(read_json(exp / "experiments" / f"{name}.json"))
+    """Of a quick call."""
+    return dict(read_json(exp / "experiments" / "quick" / f"{name}.json"))
 
 
 def card(exp: Path, name: str) -> dict[str, Any]:
@@ -52,7 +54,8 @@ def accuracy(exp: Path, names: list[str], split: str, speakers: set[str] | None 
 
 def test_targets(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     compare_targets(exp, config, Options())
-    rows = {(row["targets"], row["split"]): row for row in result(exp, "targets")["rows"]}
+    found = read_json(exp / "experiments" / "targets.json")
+    rows = {(row["targets"], row["split"]): row for row in found["rows"]}
     own, folded = "the ensemble's own", "out of fold"
     assert rows[own, "train"]["accuracy"] == pytest.approx(accuracy(exp, ["member-01", "member-02"], "train"), abs=0.2)
     assert rows[own, "dev"]["accuracy"] == pytest.approx(accuracy(exp, ["member-01", "member-02"], "dev"), abs=0.4)
@@ -79,7 +82,7 @@ def test_temperature(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("asrkd.experiments.temperature.measure_models", stopped)
         vary_temperature(exp, config, QUICK)
-    assert len(list((exp / "targets" / "temperature").iterdir())) == 2 + 2
+    assert len(list((exp / "targets" / "quick" / "temperature").iterdir())) == 2 + 2
     capsys.readouterr()
     vary_temperature(exp, config, QUICK)
     assert "epoch 1:" not in capsys.readouterr().out
@@ -87,30 +90,32 @@ def test_temperature(
     # T of 1 and the config's 2, weights of 0 and the config's 0.5, the geometric mean and all pdfs.
     assert len(found["rows"]) == 2 * 2 + 2
     for row in found["rows"]:
-        own = card(exp, f"temperature/{row['mean']}-k{row['top_k']}-T{row['temperature']:g}-w{row['hard_weight']:g}")
+        own = card(
+            exp, f"quick/temperature/{row['mean']}-k{row['top_k']}-T{row['temperature']:g}-w{row['hard_weight']:g}"
+        )
         assert (own["temperature"], own["hard_weight"]) == (row["temperature"], row["hard_weight"])
         assert own["dev_accuracy"] == row["dev_accuracy"] and own["train"]["epochs"] == 2
     best = max(found["rows"], key=lambda row: row["dev_accuracy"])
     assert "test_accuracy" in best and sum("test_accuracy" in row for row in found["rows"]) == 1
     (heat_map,) = found["heat_maps"]
     assert (heat_map["rows"], heat_map["columns"]) == (["1", "2"], ["0", "0.5"])
-    assert heat_map["values"][1][0] == card(exp, "temperature/arithmetic-k3-T2-w0")["dev_accuracy"]
-    assert not list((exp / "targets" / "temperature").iterdir())
+    assert heat_map["values"][1][0] == card(exp, "quick/temperature/arithmetic-k3-T2-w0")["dev_accuracy"]
+    assert not list((exp / "targets" / "quick" / "temperature").iterdir())
 
     capsys.readouterr()
     vary_temperature(exp, config, QUICK)
     printed = capsys.readouterr().out
     assert "temperature.json: finished, skipped" in printed and "epoch 1:" not in printed
     # Without its result the targets are made again, to the same bytes: no student is stale.
-    (exp / "experiments" / "temperature.json").unlink()
+    (exp / "experiments" / "quick" / "temperature.json").unlink()
     vary_temperature(exp, config, QUICK)
-    assert capsys.readouterr().out.count("models/temperature/") == 6
+    assert capsys.readouterr().out.count("models/quick/temperature/") == 6
     assert result(exp, "temperature")["rows"] == found["rows"]
 
 
 def test_the_whole_grid_of_temperatures(config: Config) -> None:
     tried = points(config.distill, quick=False)
-    assert len(tried) == 4 * 3 + 2 == len(set(tried)) == len({point.model for point in tried})
+    assert len(tried) == 4 * 3 + 2 == len(set(tried)) == len({point.model("") for point in tried})
     config.distill.top_k = 0
     assert points(config.distill, quick=True)[-1].top_k == 50
 
@@ -122,7 +127,9 @@ def test_members(exp: Path, config: Config) -> None:
     assert one["ensemble_dev"]["accuracy"] == pytest.approx(card(exp, "member-01")["dev_accuracy"], abs=0.4)
     names = ["member-01", "member-02"]
     assert two["ensemble_test"]["accuracy"] == pytest.approx(accuracy(exp, names, "test"), abs=0.4)
-    assert two["student_dev"]["accuracy"] == pytest.approx(card(exp, "members/student-of-2")["dev_accuracy"], abs=0.4)
+    assert two["student_dev"]["accuracy"] == pytest.approx(
+        card(exp, "quick/members/student-of-2")["dev_accuracy"], abs=0.4
+    )
     first, second = (np.concatenate(list(by_hand(exp, [name], "dev", 1.0).values())) for name in names)
     kept = np.load(exp / "align" / "dev" / "labels.npy") != 65535
     differ = 100 * (first[kept].argmax(1) != second[kept].argmax(1)).mean()
@@ -151,11 +158,27 @@ def test_sizes(exp: Path, config: Config) -> None:
     assert [row["parameters"] for row in (large, small)] == [(24 + 1) * n + (n + 1) * 5 for n in (32, 16)]
     for row in (large, small):
         for kind in ("hard", "soft"):
-            name = f"sizes/{kind}-1x{row['width']}"
+            name = f"quick/sizes/{kind}-1x{row['width']}"
             assert row[f"{kind}_dev_accuracy"] == pytest.approx(card(exp, name)["dev_accuracy"], abs=0.4)
             assert card(exp, name)["hard_weight"] == (1.0 if kind == "hard" else config.distill.hard_weight)
-    assert card(exp, "sizes/hard-1x16")["train"]["weight_decay"] == config.train.weight_decay
-    assert card(exp, "sizes/soft-1x16")["train"]["weight_decay"] == config.distill.weight_decay
+    assert card(exp, "quick/sizes/hard-1x16")["train"]["weight_decay"] == config.train.weight_decay
+    assert card(exp, "quick/sizes/soft-1x16")["train"]["weight_decay"] == config.distill.weight_decay
+
+
+def test_a_quick_call_leaves_a_full_one_as_it_is(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is it taken for one, whichever comes first."""
+    vary_size(exp, config, QUICK)
+    full = Options(epochs=1)
+    vary_size(exp, config, full)
+    path = exp / "experiments" / "sizes.json"
+    found, epochs = path.read_text(), card(exp, "sizes/hard-1x16")["train"]["epochs"]
+    assert epochs == 1 and not read_json(path)["made_from"]["quick"]
+    vary_size(exp, config, Options(quick=True, force=True))
+    assert path.read_text() == found and card(exp, "sizes/hard-1x16")["train"]["epochs"] == 1
+    assert not any("quick" in file for file in experiment_hashes(exp))
+    capsys.readouterr()
+    vary_size(exp, config, full)
+    assert "sizes.json: finished, skipped" in capsys.readouterr().out
 
 
 def test_no_label_of_the_other_half_is_read(exp: Path, config: Config, tmp_path: Path) -> None:
@@ -182,15 +205,14 @@ def test_no_label_of_the_other_half_is_read(exp: Path, config: Config, tmp_path:
         identity = read_json(other / "align" / "stamp.json")["identity"]
         text = stamp.read_text().replace(read_json(exp / "align" / "stamp.json")["identity"], identity)
         stamp.write_text(text)
-    for target in ("models/untranscribed", "experiments"):
+    for target in ("models/quick/untranscribed", "experiments"):
         shutil.rmtree(other / target)
     withhold_transcripts(other, config, QUICK)
     for name in ("member-01", "student-half", "student-all"):
-        ours, theirs = (load_model(folder / "models" / "untranscribed" / name)[0] for folder in (exp, other))
+        ours, theirs = (load_model(folder / "models" / "quick" / "untranscribed" / name)[0] for folder in (exp, other))
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)), name
-    frames = {
-        name: card(exp, f"untranscribed/{name}")["frames"] for name in ("member-01", "student-half", "student-all")
-    }
+    names = ("member-01", "student-half", "student-all")
+    frames = {name: card(exp, f"quick/untranscribed/{name}")["frames"] for name in names}
     assert frames["member-01"] == frames["student-half"] < frames["student-all"]
 
 

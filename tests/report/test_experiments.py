@@ -9,7 +9,7 @@ import pytest
 from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.files import read_json, write_json
-from asrkd.report.experiments import draw, read_experiments, share_curves
+from asrkd.report.experiments import draw, experiment_hashes, read_experiments, share_curves
 from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.prepare import write_report
 from asrkd.report.scores import read_scores
@@ -19,14 +19,16 @@ LINES = Lines("By <size>", "parameters", "%", [Series("hard", "hard", [1e4, 1e6]
 RELIABILITY = Lines(
     "Reliability", "confidence", "accuracy", [Series("a", "student", [20, 80], [25, 70])], diagonal=True
 )
+SIZES = "experiments/sizes.json"
 HEAT = HeatMap("Grid", "T", "weight", ["1", "2"], ["0", "0.5"], [[50.0, 50.25], [51.0, 50.5]])
 
 
-def write(exp: Path, commit: str | None = "abc") -> None:
+def write(exp: Path, commit: str | None = "abc", inputs: dict[str, str] | None = None) -> None:
     value = {
         "name": "sizes",
         "command": "asrkd experiment /home/someone/exp sizes",
         "commit": commit,
+        "made_from": {"inputs": inputs or {}},
         "seconds": 61.0,
         "rows": [{"parameters": 10000}],
         "tables": [asdict(Table("sizes", "Smaller <students>", ["Size", "Hard"], [["4 x 8", "40.0"]], ["A note."]))],
@@ -51,12 +53,30 @@ def test_they_are_shown_where_there_are_some(exp: Path, config: Config, capsys: 
 
 def test_what_is_no_result_is_refused(exp: Path) -> None:
     write(exp, commit=None)
-    (found,) = read_experiments(exp)
+    (found,) = read_experiments(exp, [SIZES])
     assert found.lines == [LINES, RELIABILITY] and found.heat_maps == [HEAT]
     assert found.tables[0].notes[-1].endswith("commit unknown.")
     write_json(exp / "experiments" / "sizes.json", {"name": "sizes"})
     with pytest.raises(UserError, match=r"sizes\.json: expected the result of an experiment, found KeyError"):
-        read_experiments(exp)
+        experiment_hashes(exp)
+
+
+def test_what_was_made_from_other_models_is_left_out(
+    exp: Path, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder that is gone nothing is known."""
+    stamp = read_json(exp / "models" / "member-01" / "stamp.json")
+    write(exp, inputs={"models/member-01": stamp["identity"], "targets/train-T5": "deleted"})
+    assert list(experiment_hashes(exp)) == [SIZES]
+    write_report(exp, config)
+    assert "Smaller" in (exp / "report" / "RESULTS.md").read_text()
+    write(exp, inputs={"align": "another", "models/member-01": stamp["identity"]})
+    assert experiment_hashes(exp) == {}
+    capsys.readouterr()
+    write_report(exp, config)
+    assert f"leaves {exp / SIZES} out: made from another align than" in capsys.readouterr().out
+    assert "Smaller" not in (exp / "report" / "RESULTS.md").read_text()
+    assert read_json(exp / "report" / "results.json")["experiments"] == {}
 
 
 def test_drawings_are_xml_and_tell_their_numbers() -> None:
