@@ -12,13 +12,14 @@ LEFT_OUT = "left_out.jsonl"
 
 
 def load_labels(folder: Path) -> np.ndarray:
-    """(N,) uint16 pdfs, parallel to the frames of the split; 65535 where an utterance was left out.
+    """(N,) uint16 pdfs, parallel to the frames of the split; 65535 where an utterance was left out. Memory-mapped, and
+    not to be written to.
 
     Raises UserError when the file is missing or no such array.
     """
     path = folder / LABELS
     try:
-        labels: np.ndarray = np.load(path, allow_pickle=False)
+        labels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; stage 3 makes it (run.sh --stage 3)") from None
     except (ValueError, OSError, EOFError) as error:

@@ -104,8 +104,10 @@ def passes_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> Ta
     return Table("passes", "Two passes", columns, rows, notes)
 
 
-def stamps(exp: Path, scores: Scores, fold_teachers: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """stage -> the stamps of its steps."""
+def stamps(
+    exp: Path, scores: Scores, fold_teachers: Sequence[str], specialists: Sequence[Path] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """stage -> the stamps of its steps. specialists: the folders of stage 11, which not every experiment has."""
     models = {
         "4 members": [score.system.name for score in scores.members],
         "6 students": [score.system.name for score in scores.all_students()],
@@ -124,6 +126,8 @@ def stamps(exp: Path, scores: Scores, fold_teachers: Sequence[str]) -> dict[str,
         "9 decoding": [exp / "decode"],
         "10 scores": [exp / "counts", exp / "scores"],
     }
+    if specialists:
+        folders["11 specialists"] = list(specialists)
     for stage, names in models.items():
         folders[stage] = [exp / "models" / name for name in names]
     return {stage: [s for folder in some for s in _stamps_below(folder)] for stage, some in folders.items()}

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.errors import UserError
-from asrkd.experiment import identity
+from asrkd.experiment import STAMP, identity
 from asrkd.files import read_json
 from asrkd.report.tables import NONE, Table
 
 FOLDER = Path("specialists", "results")
+OWN = ("specialists/", "models/specialist-", "models/student-combined", "models/student-generalist")
 KINDS = ("hard", "soft")
 SPLITS = ("dev", "test")
 STUDENTS = {"student-combined": "student of all", "student-generalist": "student of the generalist"}
@@ -27,6 +28,19 @@ def made(exp: Path) -> dict[str, str]:
     except UserError as error:
         print(f"the report leaves the specialists out: {error}", flush=True)
         return {}
+
+
+def steps(exp: Path) -> list[Path]:
+    """Stage 11's folders: its results, what of its own they were made from, and so on. What lies there from an earlier
+    config is none of them."""
+    found: list[str] = []
+    left = [str(FOLDER)]
+    while left:
+        name = left.pop()
+        if name.startswith(OWN) and name not in found:
+            found.append(name)
+            left += read_json(exp / name / STAMP)["inputs"]
+    return [exp / name for name in sorted(found)]
 
 
 def specialists_tables(exp: Path) -> list[Table]:

@@ -38,11 +38,11 @@ def measure_combination(exp: Path, config: Config, models: Sequence[str], step: 
     found = {}
     for split in SPLITS:
         store = FrameStore.open(exp / "features" / split)
-        labels = torch.from_numpy(load_labels(exp / "align" / split).astype("int64"))
+        labels = load_labels(exp / "align" / split)
         said = combined_posteriors(generalist, specialists, store, store.ids, config.train.precision)
         what = f"{step.folder.name} specialists on {split}"
         pairs = (
-            (labels[store.first[u] : store.first[u] + store.counts[u]], own)
+            (torch.from_numpy(labels[store.first[u] : store.first[u] + store.counts[u]].astype("int64")), own)
             for name, own in track(said, what=what, total=len(store), unit="utterances")
             for u in [store.index[name]]
         )

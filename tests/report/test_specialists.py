@@ -8,9 +8,9 @@ import pytest
 from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.experiment import Step
-from asrkd.files import write_json
+from asrkd.files import read_json, write_json
 from asrkd.report.prepare import write_report
-from asrkd.report.specialists import specialists_tables
+from asrkd.report.specialists import specialists_tables, steps
 
 
 def combination(accuracy: float, correct: list[int]) -> dict[str, Any]:
@@ -80,12 +80,40 @@ def test_other_contents_are_named(tmp_path: Path) -> None:
         specialists_tables(tmp_path)
 
 
+def test_its_time_is_that_of_what_the_results_were_made_from(tmp_path: Path) -> None:
+    made_from = {
+        "models/member-01": ["align"],
+        "specialists/clusters": ["models/member-01"],
+        "models/specialist-hard-01": ["specialists/clusters", "models/member-01"],
+        "models/specialist-hard-02": ["specialists/clusters"],  # of an earlier call, for more clusters
+        "specialists/combined-T2": ["models/specialist-hard-01"],
+        "models/student-T2": ["targets/train-T2"],
+        "models/student-combined": ["specialists/combined-T2", "features/train"],
+        "specialists/results": ["models/student-combined", "specialists/clusters"],
+    }
+    for name, inputs in made_from.items():
+        write_json(tmp_path / name / "stamp.json", {"inputs": dict.fromkeys(inputs, "identity")})
+    assert steps(tmp_path) == [
+        tmp_path / name
+        for name in (
+            "models/specialist-hard-01",
+            "models/student-combined",
+            "specialists/clusters",
+            "specialists/combined-T2",
+            "specialists/results",
+        )
+    ]
+
+
 def test_the_report_shows_them_where_they_are(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     write_report(exp, config)
     report = exp / "report" / "RESULTS.md"
     assert "Specialists" not in report.read_text(encoding="utf-8")
     make(exp, found())
+    stamp = read_json(exp / "specialists" / "results" / "stamp.json")
+    write_json(exp / "specialists" / "results" / "stamp.json", stamp | {"seconds": 3720.0})
     write_report(exp, config)
+    assert "| 11 specialists | 62 min | 62 min |" in report.read_text(encoding="utf-8")
     assert "| with 2 specialists, soft targets | 52.00 |" in report.read_text(encoding="utf-8")
     assert 'id="coverage"' in (exp / "report" / "index.html").read_text(encoding="utf-8")
     capsys.readouterr()
@@ -94,4 +122,5 @@ def test_the_report_shows_them_where_they_are(exp: Path, config: Config, capsys:
     (exp / "specialists" / "results" / "tables.json").unlink()
     write_report(exp, config)
     assert "the report leaves the specialists out: " in capsys.readouterr().out
-    assert "Specialists" not in report.read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8")
+    assert "Specialists" not in text and "11 specialists" not in text
