@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ def prepare_data(exp: Path, config: Config, force: bool = False) -> None:
 
 
 def validate(cuts: CutSet, sample_rate: int) -> tuple[list[MonoCut], list[LeftOut]]:
-    """The usable cuts, with absolute paths and single spaces in the text, and the others with the reason."""
+    """The usable cuts, with absolute paths and the text in NFC with single spaces, and the others with the reason."""
     good: dict[str, MonoCut] = {}
     left_out = []
     for cut in cuts:
@@ -83,7 +84,7 @@ def validate(cuts: CutSet, sample_rate: int) -> tuple[list[MonoCut], list[LeftOu
             # A cut set may have been written relative to the folder that this call is made from; later calls are not.
             source = cut.recording.sources[0]
             source.source = str(Path(source.source).absolute())
-            cut.supervisions[0].text = " ".join(cut.supervisions[0].text.split())
+            cut.supervisions[0].text = " ".join(unicodedata.normalize("NFC", cut.supervisions[0].text).split())
             good[cut.id] = cut
         else:
             left_out.append(LeftOut(cut.id, why))

@@ -1,6 +1,5 @@
 """N-gram models: estimation with KenLM's lmplz, a check of ARPA files, KenLM's binary form."""
 
-import gzip
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from asrkd.errors import UserError
 from asrkd.files import replacing
 from asrkd.lang.lexicon import UNKNOWN
-from asrkd.lang.text import is_gzip, numbered_lines
+from asrkd.lang.text import numbered_lines
 from asrkd.progress import track
 
 ORDERS = range(2, 7)  # that KenLM, as it is built by default, can read
@@ -140,7 +139,7 @@ def arpa_words(path: Path) -> list[str]:
 
 
 def write_binary(arpa: Path, binary: Path) -> None:
-    """A checked ARPA file, plain or gzip, in KenLM's trie form: the same numbers, mapped into memory and not parsed.
+    """A checked ARPA file, not gzip, in KenLM's trie form: the same numbers, mapped into memory and not parsed.
 
     Raises UserError when KenLM's build_binary is not beside lmplz, or fails.
     """
@@ -152,9 +151,9 @@ def write_binary(arpa: Path, binary: Path) -> None:
             f"{program}: expected KenLM's build_binary beside lmplz, found none; run: make setup (or let ASRKD_LMPLZ "
             "name an lmplz that has it beside)"
         )
-    with replacing(binary) as temporary, _unpacked(arpa, binary.with_name("arpa.tmp")) as plain:
+    with replacing(binary) as temporary:
         prefix = str(binary.with_name("trie.tmp"))
-        command = [str(program), "-S", MEMORY, "-T", prefix, "trie", str(plain), str(temporary)]
+        command = [str(program), "-S", MEMORY, "-T", prefix, "trie", str(arpa), str(temporary)]
         failed, said = _run(command)
         if failed:
             raise UserError(
@@ -163,26 +162,9 @@ def write_binary(arpa: Path, binary: Path) -> None:
 
 
 def copy_arpa(source: Path, target: Path) -> None:
-    """Unpacked where it is gzip: the graph's builder and KenLM read the copy."""
-    with (
-        gzip.open(source) if is_gzip(source) else open(source, "rb") as given,
-        replacing(target) as temporary,
-        open(temporary, "wb") as copy,
-    ):
-        shutil.copyfileobj(given, copy)
-
-
-@contextmanager
-def _unpacked(arpa: Path, temporary: Path) -> Iterator[Path]:
-    """A plain file of the same content, for the time that a program reads it."""
-    if not is_gzip(arpa):
-        yield arpa
-        return
-    try:
-        copy_arpa(arpa, temporary)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Unpacked where it is gzip, and in NFC: the graph's builder and KenLM read the copy."""
+    with replacing(target) as temporary, open(temporary, "w", encoding="utf-8") as copy:
+        copy.writelines(f"{line}\n" for _, line in numbered_lines(source))
 
 
 @contextmanager

@@ -182,15 +182,14 @@ def second_model(
 
     Returns the report on it. Raises UserError when the user's has no word of the vocabulary.
     """
-    binary, own = folder / RESCORE, Path(lang.rescore_lm)
+    binary, own, arpa = folder / RESCORE, Path(lang.rescore_lm), folder / "rescore.arpa.tmp"
     if lang.rescore_lm:
         report: dict[str, Any] = {"source": lang.rescore_lm, "ngrams": check_arpa(own)}
-        write_binary(own, binary)
+        copy_arpa(own, arpa)
     else:
-        arpa = folder / "rescore.arpa.tmp"
         report = estimate(texts, vocabulary, spoken["dev"], arpa, order=lang.rescore_order, prune=lang.rescore_prune)
-        write_binary(arpa, binary)
-        arpa.unlink()
+    write_binary(arpa, binary)
+    arpa.unlink()
     model = load_lm(binary)
     missing = [word for word in vocabulary if word not in model]
     if len(missing) == len(vocabulary):

@@ -1,6 +1,7 @@
 """Text files of one sentence, word or entry a line, plain or compressed with gzip."""
 
 import gzip
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ MARK = "\ufeff"  # with which some editors begin a file; no part of the first wo
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end), streamed. Compression is told by the content, not by the name.
 
+    Lines are in Unicode's form NFC, as stage 0 has the transcripts: one letter with a mark is one word's spelling,
+    whether an editor or a file system wrote it as one character or as two.
+
     Raises UserError when the file is missing, is damaged gzip, or is not UTF-8.
     """
     if not path.is_file():
@@ -23,7 +27,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     with gzip.open(path, "rb") if is_gzip(path) else open(path, "rb") as file:
         try:
             for number, line in enumerate(file, 1):
-                yield number, line.decode("utf-8").rstrip("\r\n")
+                yield number, unicodedata.normalize("NFC", line.decode("utf-8").rstrip("\r\n"))
         except UnicodeDecodeError:
             raise UserError(
                 f"{path}, line {number}: expected UTF-8 text, found other bytes; convert it, from Latin-1 for example "

@@ -1,5 +1,6 @@
 """Word errors of every utterance, through jiwer's alignment."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ def score_texts(
 ) -> WordErrors:
     """Align `hypotheses` with `references`, both utterance id -> text; speakers: utterance id -> who said it.
 
-    Either text may be empty. Words are compared in capitals; nothing else is normalised. Raises UserError when a
+    Either text may be empty. Words are compared in capitals and in Unicode's form NFC; nothing else is
+    normalised. Raises UserError when a
     hypothesis has no reference, or when the references have no word.
     """
     unknown = sorted(hypotheses.keys() - references.keys())
@@ -102,8 +104,8 @@ def read_word_errors(path: Path) -> WordErrors:
 
 
 def normalised(text: str) -> str:
-    """As it is scored."""
-    return " ".join(text.upper().split())
+    """As it is scored. NFC comes last: capitals of a letter may be a letter and a mark."""
+    return " ".join(unicodedata.normalize("NFC", text.upper()).split())
 
 
 def _length(chunk: Any) -> int:

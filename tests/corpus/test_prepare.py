@@ -50,6 +50,14 @@ def test_writes_what_is_valid(tmp_path: Path) -> None:
     }
 
 
+def test_transcripts_are_written_in_nfc(tmp_path: Path) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    splits["dev"][0].supervisions[0].text = "E\u0301TE\u0301"
+    write_cuts(tmp_path / "dev.jsonl.gz", splits["dev"])
+    prepare_data(tmp_path / "exp", config)
+    assert read_cuts(tmp_path / "exp" / "data" / "dev.jsonl.gz")[0].supervisions[0].text == "\u00c9T\u00c9"
+
+
 def test_skips_when_finished_and_redoes_when_the_data_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,13 +41,17 @@ def needs_lmplz() -> None:
 @pytest.fixture
 def exp(tmp_path: Path) -> Path:
     """An experiment whose stage 0 is done."""
-    data = Step(tmp_path / "exp" / "data", made_by="stage 0", config={}, inputs={})
+    return make_exp(tmp_path / "exp", TEXTS)
+
+
+def make_exp(exp: Path, texts_of: dict[str, list[str]]) -> Path:
+    data = Step(exp / "data", made_by="stage 0", config={}, inputs={})
     assert data.begin()
-    for split, texts in TEXTS.items():
+    for split, texts in texts_of.items():
         cuts = [cut(f"{split}-{number}", text) for number, text in enumerate(texts)]
         CutSet.from_cuts(cuts).to_file(data.folder / f"{split}.jsonl.gz")
-    data.finish([f"{split}.jsonl.gz" for split in TEXTS])
-    return data.folder.parent
+    data.finish([f"{split}.jsonl.gz" for split in texts_of])
+    return exp
 
 
 def cut(name: str, text: str) -> MonoCut:

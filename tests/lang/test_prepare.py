@@ -10,8 +10,9 @@ from asrkd.files import read_json
 from asrkd.lang.lexicon import Lexicon, read_lexicon
 from asrkd.lang.lm import arpa_words
 from asrkd.lang.prepare import prepare_lang
-from asrkd.lang.scoring import perplexity
+from asrkd.lang.scoring import load_lm, perplexity
 from asrkd.lang.vocabulary import most_frequent, read_vocabulary
+from tests.lang.conftest import make_exp
 
 ARPA = """\\data\\
 ngram 1=5
@@ -64,6 +65,23 @@ def test_lexicon_vocabulary_and_model_of_the_transcripts(tmp_path: Path, exp: Pa
     assert report["test"]["out_of_lexicon_words"] == ["X"]
     assert math.isclose(report["dev"]["perplexity"], perplexity(made / "lm.arpa", ["A B Y"]).perplexity, abs_tol=0.006)
     assert report["language_model"]["discount_fallback"] is True
+
+
+def test_given_files_and_transcripts_agree_whichever_way_letters_are_written(tmp_path: Path) -> None:
+    # All of the user's files have E with a mark of its own, the transcripts the one character: as stage 0 writes them.
+    exp = make_exp(tmp_path / "exp", {split: ["\u00c9 B"] for split in ("train", "dev", "test")})
+    files = lang(
+        tmp_path,
+        lexicon=LEXICON.replace("A AH", "E\u0301 AH"),
+        lm=ARPA.replace("A", "E\u0301"),
+        vocabulary="E\u0301\nB\n",
+    )
+    prepare_lang(exp, Config(lang=files))
+    assert lines(exp / "lang" / "vocabulary.txt") == ["B", "\u00c9"]
+    model = load_lm(exp / "lang" / "lm.arpa")
+    assert "\u00c9" in model and "E\u0301" not in model
+    report = read_json(exp / "lang" / "report.json")
+    assert report["test"]["out_of_lexicon"] == report["test"]["out_of_vocabulary_percent"] == 0
 
 
 def test_finished_step_is_skipped_until_a_file_changes(

@@ -23,6 +23,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path: Path) -> None:
     assert read_lexicon(tmp_path / "text")["ONE"] == [("W", "AH", "N")]
 
 
+def test_one_letter_or_a_letter_and_its_mark_are_the_same_word(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("\u00c9T\u00c9 E T E\nE\u0301TE\u0301 E T\n", encoding="utf-8")
+    assert list(sentences(tmp_path / "text")) == ["\u00c9T\u00c9 E T E", "\u00c9T\u00c9 E T"]
+    assert read_lexicon(tmp_path / "text")["\u00c9T\u00c9"] == [("E", "T", "E"), ("E", "T")]
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="found none"):
         list(sentences(tmp_path / "text"))

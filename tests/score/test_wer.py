@@ -41,6 +41,14 @@ def test_rate_may_be_above_one() -> None:
     assert score_texts({"u": "A"}, {"u": "A B C"}, {"u": "s"}).wer == 2
 
 
+def test_one_letter_or_a_letter_and_its_mark_are_the_same_word() -> None:
+    # By hand: U+00E9 is e with acute, U+0301 the acute alone; the capital of U+01F0 is J and U+030C.
+    spelt = {"a": "caf\u00e9", "b": "cafe\u0301", "c": "\u01f0"}
+    errors = score_texts(spelt, {"a": "cafe\u0301", "b": "CAF\u00c9", "c": "J\u030c"}, dict.fromkeys(spelt, "s"))
+    assert errors.alignments == ["C", "C", "C"]
+    assert score_texts({"a": "caf\u00e9"}, {"a": "cafe"}, {"a": "s"}).alignments == ["S"]
+
+
 def test_counts_are_read_back(tmp_path: Path) -> None:
     errors = score_texts(REFERENCES, HYPOTHESES, SPEAKERS)
     write_word_errors(tmp_path / "words.jsonl", errors)
