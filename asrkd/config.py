@@ -116,6 +116,7 @@ class DistillConfig:
     dropout: float = 0.1  # of the students, in place of model.dropout
     epochs: int = 12  # of the students, in place of train.epochs: they overfit less
     weight_decay: float = 0.0  # of the students, in place of train.weight_decay
+    speeds: list[float] = field(default_factory=lambda: [1.0])  # each with targets of its own, in place of train.speeds
     top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each
     tail: str = "even"  # what the loss takes the other pdfs for: even, lump or drop; see docs/soft-targets.md
     seed: int = 101

@@ -113,11 +113,15 @@ def validate(config: Config) -> None:
     expect(c.train.batch_size >= 1, "train.batch_size", c.train.batch_size, "at least 1")
     expect(c.train.epochs >= 1, "train.epochs", c.train.epochs, "at least 1")
     expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
-    expect(bool(c.train.speeds), "train.speeds", c.train.speeds, "at least one")
-    expect(all(0.5 <= s <= 2 for s in c.train.speeds), "train.speeds", c.train.speeds, "0.5 to 2")
+    for key, speeds in (("train.speeds", c.train.speeds), ("distill.speeds", c.distill.speeds)):
+        expect(bool(speeds) and all(0.5 <= s <= 2 for s in speeds), key, speeds, "at least one, each 0.5 to 2")
+    expect(_distinct(c.distill.speeds), "distill.speeds", c.distill.speeds, "distinct ones")
     square = math.isqrt(f.num_mel_bins) ** 2 == f.num_mel_bins
-    image = square and c.model.left == c.model.right == 0 and c.train.speeds == [1.0]
-    images = "0, or pixels of a square features.num_mel_bins with model.left=0 model.right=0 train.speeds=[1.0]"
+    image = square and c.model.left == c.model.right == 0 and c.train.speeds == c.distill.speeds == [1.0]
+    images = (
+        "0, or pixels of a square features.num_mel_bins with model.left=0 model.right=0 train.speeds=[1.0] "
+        "distill.speeds=[1.0]"
+    )
     expect(c.train.jitter == 0 or (c.train.jitter > 0 and image), "train.jitter", c.train.jitter, images)
     expect(c.train.keep in ("best", "last"), "train.keep", c.train.keep, "best or last")
     expect(c.train.max_norm >= 0, "train.max_norm", c.train.max_norm, "0 (no limit) or more")

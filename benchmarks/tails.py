@@ -137,7 +137,7 @@ def train_student(
             train,
             dev,
             DistillationLoss(t, 0.0, tail=tail_of(tail, mean)),
-            SoftTargetStore.open(folder / f"{t:g}-{k}"),
+            [SoftTargetStore.open(folder / f"{t:g}-{k}")],
             num_pdfs=read_json(exp / "align" / "label_set.json")["num_pdfs"],
             model_config=config.model,
             features=config.features,

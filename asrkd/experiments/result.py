@@ -19,6 +19,7 @@ from asrkd.report.experiments import FOLDER
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.tables import Table
 from asrkd.systems import member_names
+from asrkd.train.jobs import at_speed
 
 QUICK_EPOCHS = 2
 LOG_WIDTH = 140  # characters
@@ -77,7 +78,8 @@ def run_experiment(
         seconds = round(time.monotonic() - began, 1)  # of the last call, where one was killed
         write_json(path, {**about, "seconds": seconds, **asdict(result)})
     for folder in targets:
-        _remove(exp / folder)
+        for speed in config.distill.speeds:
+            _remove(exp / at_speed(folder, speed))
     for table in read_json(path)["tables"]:
         show(Table(**table))
     print(f"{path}: the tables and what they were made from", flush=True)

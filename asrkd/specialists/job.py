@@ -65,7 +65,8 @@ def train_specialist(
         train,
         dev,
         DistillationLoss(own.temperature, own.hard_weight if targets else 1.0),
-        ClusterTargets(SoftTargetStore.open(targets), pdfs, ratio) if targets else None,
+        # Of the frames as they were said, at any speed.
+        [ClusterTargets(SoftTargetStore.open(targets), pdfs, ratio)] * len(config.train.speeds) if targets else [],
         num_pdfs=len(pdfs) + 1,
         model_config=shape,
         features=config.features,

@@ -39,6 +39,8 @@ def train_specialists(exp: Path, config: Config, force: bool = False) -> None:
     Raises UserError when an input is missing, there are too few pdfs for the specialists asked for, or a loss is no
     longer finite.
     """
+    # The targets of this stage are of the frames as they were said.
+    config = replace(config, distill=replace(config.distill, speeds=[1.0]))
     find(exp, config, force)
     teach(exp, config, force)
     train(exp, config, force)

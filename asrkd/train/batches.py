@@ -1,6 +1,6 @@
 """The batches of the training loop: inputs, labels and soft targets of this process's frames, on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -34,18 +34,19 @@ class Batch(NamedTuple):
 
 
 def batches(
-    data: FrameData, targets: Targets | None, positions: Tensor, speeds: int, device: torch.device
+    data: FrameData, targets: Sequence[Targets], positions: Tensor, speeds: int, device: torch.device
 ) -> Iterator[Batch]:
     """The batch of each row of `positions` (steps, B), or this process's share of it, on the device.
 
-    For a GPU the next one is gathered and copied while the present one is computed.
+    targets: those of each speed; none without soft targets. For a GPU the next batch is gathered and copied while the
+    present one is computed.
     """
 
     def load(row: Tensor) -> Batch:
         own = ranks.share(row)
         speed = ranks.share(torch.arange(len(row)) * speeds // len(row))
         counts = torch.bincount(speed, minlength=speeds).tolist()
-        batch = Batch(*data.batch(own), targets.gather(own) if targets is not None else None, counts)
+        batch = Batch(*data.batch(own), _gathered(targets, own.split(counts)), counts)
         return batch.to(device) if device.type == "cpu" else _pinned(batch)
 
     if device.type == "cpu":
@@ -57,6 +58,19 @@ def batches(
             ready, waiting = waiting.result(), thread.submit(load, row)
             yield ready.to(device)
         yield waiting.result().to(device)
+
+
+def _gathered(targets: Sequence[Targets], positions: Sequence[Tensor]) -> SoftTargets | Tensor | None:
+    """Those of the frames at each speed, one after the other."""
+    if not targets:
+        return None
+    parts = [own.gather(frames) for own, frames in zip(targets, positions, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    sparse = [part for part in parts if isinstance(part, SoftTargets)]
+    if sparse:
+        return SoftTargets(*map(torch.cat, zip(*sparse, strict=True)))
+    return torch.cat([part for part in parts if isinstance(part, Tensor)])
 
 
 def _pinned(batch: Batch) -> Batch:

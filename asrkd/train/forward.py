@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from asrkd.config import FeatureConfig
 from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.errors import UserError
 from asrkd.features.splice import splice
@@ -12,6 +13,7 @@ from asrkd.features.store import FrameStore
 from asrkd.models.dnn import AcousticModel
 from asrkd.train.data import map_frames
 from asrkd.train.device import autocast
+from asrkd.train.perturb import perturbed, reach, speed_warps
 
 BLOCK = 4096  # frames that are computed at once, rounded up to whole utterances
 
@@ -24,12 +26,15 @@ def posteriors(
     temperatures: Sequence[float] = (1.0,),
     precision: str = "auto",
     mean: str = "arithmetic",
+    speed: float = 1.0,
+    features: FeatureConfig | None = None,
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """For each utterance its id and, a temperature each, the members' mean of softmax(z / T): (T, C) float32 on the
     CPU.
 
     ids: the utterances, None for all of the store. One pass over the models serves all temperatures. The models are
-    used where they are, CPU or GPU. precision: auto, bfloat16 or float32; mean: arithmetic or geometric.
+    used where they are, CPU or GPU. precision: auto, bfloat16 or float32; mean: arithmetic or geometric. speed: at
+    which the models hear the frames, as `perturb` makes them of the window; another one than 1 needs `features`.
     Raises UserError when an utterance is not in the store or the shapes do not fit, ValueError without models.
     """
     if not models:
@@ -44,7 +49,7 @@ def posteriors(
             f"{store.folder}: expected models of one shape over {store.frames.shape[1]} mel bins, "
             f"found (mel, pdfs, left, right) of {sorted(shape)}"
         )
-    for block, counts, logits in blocks_of_logits(models, store, ids, precision):
+    for block, counts, logits in blocks_of_logits(models, store, ids, precision, speed, features):
         means = [ensemble_posteriors(logits, t, mean).cpu().split_with_sizes(counts) for t in temperatures]
         for number, name in enumerate(block):
             yield name, [own[number] for own in means]
@@ -52,7 +57,12 @@ def posteriors(
 
 @torch.inference_mode()
 def blocks_of_logits(
-    models: Sequence[AcousticModel], store: FrameStore, ids: Sequence[str], precision: str = "auto"
+    models: Sequence[AcousticModel],
+    store: FrameStore,
+    ids: Sequence[str],
+    precision: str = "auto",
+    speed: float = 1.0,
+    features: FeatureConfig | None = None,
 ) -> Iterator[tuple[list[str], list[int], list[Tensor]]]:
     """For each block of utterances their ids, their frame counts and each model's logits (N, its classes), on the
     models' device.
@@ -61,7 +71,9 @@ def blocks_of_logits(
     """
     device = next(models[0].parameters()).device
     frames = map_frames(store)
-    left, right = models[0].config.left, models[0].config.right
+    window = models[0].config
+    left, right = reach(window.left, [speed]), reach(window.right, [speed])
+    warps = speed_warps([speed], window, features or FeatureConfig(), device)
     for model in models:
         model.eval()
     for names in in_blocks(store, ids):
@@ -73,7 +85,7 @@ def blocks_of_logits(
         inputs = splice(
             frames, first[utterance] + within, first[utterance], (first + count - 1)[utterance], left, right
         )
-        inputs = inputs.to(device).float()  # (N, window * mel)
+        inputs = perturbed(inputs.to(device).float(), warps, [len(inputs)])  # (N, window * mel)
         with autocast(device, precision):
             logits = [model(inputs) for model in models]
         yield names, count.tolist(), logits

@@ -32,10 +32,12 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
     label_set = read_json(exp / "align" / "label_set.json")
     data = FrameData.open(exp / "features" / "train", exp / "align" / "train", config.model, training.utterances)
     dev = FrameData.open(exp / "features" / "dev", exp / "align" / "dev", config.model)
-    targets = None
+    targets = []
     if training.hard_weight < 1:
         counts = {data.ids[u]: data.frames_of(u) for u in data.utterances()}
-        targets = _open_targets(exp / training.targets_folder, label_set["hash"], step.inputs["features/train"], counts)
+        features = step.inputs["features/train"]
+        folders = training.target_folders(config.train.speeds)
+        targets = [_open_targets(exp / folder, label_set["hash"], features, counts) for folder in folders]
     train_model(
         step.folder,
         data,

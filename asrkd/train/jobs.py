@@ -21,17 +21,22 @@ class Training:
     temperature: float = 1.0  # unless hard_weight is 1, the soft targets of that temperature are needed
     utterances: tuple[str, ...] | None = None  # train on these alone; None is all
     about: Mapping[str, Any] = field(default_factory=dict)  # more for the stamp and the card: the share of the data
-    targets: str = ""  # the folder of the soft targets, in place of the temperature's own
+    targets: str = ""  # the folder of the soft targets, in place of the temperature's own, at speed 1
     config: Config | None = None  # whose model and train are this one's, in place of the experiment's
 
-    @property
-    def targets_folder(self) -> str:
-        return self.targets or targets_name(self.temperature)
+    def target_folders(self, speeds: Sequence[float]) -> list[str]:
+        """Those of the soft targets of each speed."""
+        return [at_speed(self.targets or targets_name(self.temperature), speed) for speed in speeds]
 
 
 def targets_name(temperature: float) -> str:
     """The folder of the soft targets in the experiment."""
     return f"targets/train-T{temperature:g}"
+
+
+def at_speed(folder: str, speed: float) -> str:
+    """The folder of the same targets where the teachers hear the frames at this speed."""
+    return folder if speed == 1 else f"{folder}-x{speed:g}"
 
 
 def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_by: str, force: bool) -> None:
@@ -68,8 +73,8 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
 
 
 def _step(exp: Path, config: Config, training: Training, inputs: Mapping[str, str], made_by: str, force: bool) -> Step:
-    targets = training.targets_folder
-    soft = {targets: identity(exp / targets, "stage 5")} if training.hard_weight < 1 else {}
+    folders = training.target_folders(config.train.speeds) if training.hard_weight < 1 else []
+    soft = {folder: identity(exp / folder, "stage 5") for folder in folders}
     tail = section(config, "distill.tail") if soft else {}
     return Step(
         exp / "models" / training.name,

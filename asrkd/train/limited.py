@@ -25,7 +25,10 @@ def train_limited(exp: Path, config: Config, force: bool = False) -> None:
         about = {"share": share, "subset_seed": config.limited.seed, "utterances": len(utterances)}
         hard = Training(limited_name("hard", share), config.limited.seed, utterances=utterances, about=about)
         weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
-        soft = replace(hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature)
+        heard = replace(config, train=replace(config.train, speeds=config.distill.speeds))
+        soft = replace(
+            hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature, config=heard
+        )
         trainings += [hard, soft]
     train_models(exp, config, trainings, "stage 7", force)
     for training in trainings:

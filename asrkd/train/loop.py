@@ -47,7 +47,7 @@ def train_model(
     train: FrameData,
     dev: FrameData,
     loss: DistillationLoss,
-    targets: Targets | None,
+    targets: Sequence[Targets],
     *,
     num_pdfs: int,
     model_config: ModelConfig,
@@ -63,7 +63,8 @@ def train_model(
 ) -> None:
     """Train a net into `folder`: model.safetensors and card.json of the epoch to keep, and curves.jsonl.
 
-    targets: soft targets of the training frames; None when the loss has hard_weight 1. card: what the model's card
+    targets: soft targets of the training frames, a store for each of the config's speeds; none when the loss has
+    hard_weight 1. card: what the model's card
     tells beside its shape and training. compiled: the steps go through torch.compile. start: the weights to begin with;
     None draws them from the seed. halves: what batches are drawn from, of the frames of `train`; None is all of them.
     dev_numbers: the frames of dev to evaluate on; None is all. A call that was killed goes on from its last checkpoint,

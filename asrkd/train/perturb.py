@@ -2,8 +2,7 @@
 
 What speed perturbation of the audio (Ko et al. 2015) does to its filterbanks, a window does by itself: at `speed` times
 the rate it reaches `speed` times as far into the stored frames, and what was heard at f Hz is heard at speed * f Hz.
-Nothing is extracted, aligned or stored again, a frame's label stays exact, and its soft target is that of the frame as
-it was said.
+Nothing is extracted or aligned again, and a frame's label stays exact.
 """
 
 import math

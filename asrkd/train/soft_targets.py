@@ -8,11 +8,12 @@ from asrkd.config import Config, section
 from asrkd.experiment import Step, identity
 from asrkd.parallel import parallel
 from asrkd.train.folds import Group, target_groups, teacher_identities
-from asrkd.train.jobs import targets_name
+from asrkd.train.jobs import at_speed, targets_name
 
 
 def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
-    """Write the mean over the teachers of softmax(z / T) into EXP/targets/train-T2, ..., in one pass over the data.
+    """Write the mean over the teachers of softmax(z / T) into EXP/targets/train-T2, ..., in one pass over the data for
+    each of distill.speeds; where that is not 1 its folder is EXP/targets/train-T2-x0.9.
 
     The teachers are the members or, with distill.folds, those that never heard the speaker of the frame.
     Raises UserError when a teacher or the features are missing, or a fold's teacher is not of these folds.
@@ -31,14 +32,31 @@ def write_targets(
     mean: str = "arithmetic",
     force: bool = False,
 ) -> None:
-    """Each group's targets by its teachers, in a folder of the experiment for each temperature.
+    """Each group's targets by its teachers, in a folder of the experiment for each temperature and each of
+    distill.speeds.
 
     mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing.
     """
+    for speed in config.distill.speeds:
+        own = {temperature: at_speed(folder, speed) for temperature, folder in folders.items()}
+        _write_at_speed(exp, config, own, groups, made_by, mean, speed, force)
+
+
+def _write_at_speed(
+    exp: Path,
+    config: Config,
+    folders: Mapping[float, str],
+    groups: Sequence[Group],
+    made_by: str,
+    mean: str,
+    speed: float,
+    force: bool,
+) -> None:
     teachers = teacher_identities(exp, groups)
     features = identity(exp / "features" / "train", "stage 1")
     more = section(config, "distill.folds", "distill.fold_members") if len(groups) > 1 else {}
     more |= {} if mean == "arithmetic" else {"mean": mean}
+    more |= {} if speed == 1 else {"speed": speed}
     pending: dict[float, Step] = {}
     for temperature, folder in folders.items():
         step = Step(
@@ -59,18 +77,19 @@ def write_targets(
 
     paths = {temperature: step.folder for temperature, step in pending.items()}
     shards = make_shards(exp / "features" / "train", groups)
-    source = partial(mean_targets, mean=mean)
+    source = partial(mean_targets, mean=mean, speed=speed)
     jobs = [(exp, config, shard, paths, teachers, features, source) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
     who = f"{len(teachers)} members"
     if len(groups) > 1:
         who = f"the {len(groups[0].teachers)} of {len(teachers)} teachers that never heard their speaker"
+    heard = "" if speed == 1 else f", at {speed:g} times the speed"
     for temperature, step in pending.items():
         store = SoftTargetStore.open(step.folder)
         # Not all that lies there: a writer that was killed may have left a temporary file.
         step.finish([CARD, *(shard.path.name for shard in store.shards)])
         print(
-            f"T = {temperature:g}: soft targets of {len(store)} utterances by {who}, "
+            f"T = {temperature:g}{heard}: soft targets of {len(store)} utterances by {who}, "
             f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",
             flush=True,
         )

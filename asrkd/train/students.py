@@ -34,4 +34,5 @@ def student_config(config: Config) -> Config:
         hidden_size=own.hidden_size or config.model.hidden_size,
         dropout=own.dropout,
     )
-    return replace(config, model=model, train=replace(config.train, epochs=own.epochs, weight_decay=own.weight_decay))
+    train = replace(config.train, epochs=own.epochs, weight_decay=own.weight_decay, speeds=own.speeds)
+    return replace(config, model=model, train=train)

@@ -88,10 +88,17 @@ def write_shard(
 
 
 def mean_targets(
-    exp: Path, config: Config, teachers: list[str], utterances: list[str], temperatures: list[float], *, mean: str
+    exp: Path,
+    config: Config,
+    teachers: list[str],
+    utterances: list[str],
+    temperatures: list[float],
+    *,
+    mean: str,
+    speed: float,
 ) -> Iterator[tuple[str, list[Tensor]]]:
-    """A `Source`: the teachers' mean, arithmetic or geometric."""
+    """A `Source`: the mean, arithmetic or geometric, over teachers that hear the frames at this speed."""
     device = choose_device(config.run.device)
     models = [load_model(exp / "models" / name)[0].to(device) for name in teachers]
     store = FrameStore.open(exp / "features" / "train")
-    return posteriors(models, store, utterances, temperatures, config.train.precision, mean)
+    return posteriors(models, store, utterances, temperatures, config.train.precision, mean, speed, config.features)

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from asrkd.config import Config
-from asrkd.experiment import Step
-from asrkd.features.store import write_store
-from asrkd.files import write_json, write_npy
+from tests.tiny_frames import write_experiment
 
 MEL, PDFS = 6, 5
 
@@ -40,19 +38,9 @@ def make_config() -> Config:
 def make_experiment(folder: Path, utterances: Mapping[str, int], speakers: int) -> Path:
     """utterances: of each split."""
     rng = np.random.default_rng(0)
-    align = Step(folder / "align", made_by="stage 3", config={}, inputs={})
-    align.begin()
     means = 3 * rng.standard_normal((PDFS, MEL))
-    for split, count in utterances.items():
-        labels = [rng.integers(0, PDFS, size=rng.integers(20, 60)) for _ in range(count)]
-        frames = [means[own] + rng.standard_normal((len(own), MEL)) for own in labels]
-        rows = [(f"{split}-{u}", f"speaker-{u % speakers}", own) for u, own in enumerate(frames)]
-        step = Step(folder / "features" / split, made_by="stage 1", config={}, inputs={})
-        step.begin()
-        write_store(step.folder, rows, num_mel=MEL, dtype="float16")
-        step.finish(["frames.npy", "utterances.jsonl"])
-        labels[3] = np.full_like(labels[3], 65535)  # an utterance that could not be aligned
-        write_npy(align.folder / split / "labels.npy", np.concatenate(labels).astype(np.uint16))
-    write_json(align.folder / "label_set.json", {"num_pdfs": PDFS, "phones": [], "hash": "labels"})
-    align.finish(["label_set.json", *(f"{split}/labels.npy" for split in utterances)])
-    return folder
+
+    def draw_labels() -> np.ndarray:
+        return rng.integers(0, PDFS, size=rng.integers(20, 60))
+
+    return write_experiment(folder, rng, means, draw_labels, utterances=utterances, speakers=speakers)

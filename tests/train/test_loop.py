@@ -39,7 +39,7 @@ def train(exp: Path, folder: Path, config: Config, compiled: bool = False) -> No
         data["train"],
         data["dev"],
         DistillationLoss(1.0, 1.0),
-        None,
+        [],
         num_pdfs=PDFS,
         model_config=config.model,
         features=config.features,

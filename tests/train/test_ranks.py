@@ -39,6 +39,7 @@ def test_two_processes_take_the_steps_of_one(exp: Path, config: Config, tmp_path
     config.train.batch_size = 33  # 17 frames and 16
     config.train.epochs = 2
     train_members(exp, config)
+    config.distill.speeds = config.train.speeds
     make_soft_targets(exp, config)
     save_config(config, exp / "config.yaml")
     two = tmp_path / "two"
