@@ -130,9 +130,12 @@ def _summarise(folder: Path, name: str, found: list[System]) -> None:
     write_json(folder / "scores.json", {"test": name, "systems": scores, "comparisons": comparisons})
     for system in found:
         score = scores[system.name]
-        low, high = score["interval"]
+        within = "no interval: one utterance"
+        if score["interval"]:
+            low, high = score["interval"]
+            within = f"95 %: {100 * low:.1f} to {100 * high:.1f}"
         print(
             f"{system.label}: frame accuracy {100 * score['frame_accuracy']:.1f} %, "
-            f"WER {100 * score['wer']:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f})"
+            f"WER {100 * score['wer']:.1f} % ({within})"
         )
     print(f"all of it: {folder / 'scores.json'}")

@@ -82,12 +82,12 @@ def speakers_table(score: Score, details: Details) -> Table:
         ]
         for s in ordered
     ]
-    drawn = score.test.interval_by_speaker
+    drawn, of_utterances = score.test.interval_by_speaker, score.test.interval
     notes = [
         "Test has one speaker, so that nothing is known of how others are understood."
-        if drawn is None
+        if drawn is None or of_utterances is None
         else f"With speakers drawn, each with all of its utterances, the 95 % interval of the WER is {drawn[0]:.1f} to "
-        f"{drawn[1]:.1f}; with utterances drawn, {score.test.interval[0]:.1f} to {score.test.interval[1]:.1f}."
+        f"{drawn[1]:.1f}; with utterances drawn, {of_utterances[0]:.1f} to {of_utterances[1]:.1f}."
     ]
     columns = ["Speaker", "Utterances", "Words", "WER", "Sub.", "Del.", "Ins."]
     return Table("speakers", f"Speakers of test, {score.system.label}", columns, rows, notes)

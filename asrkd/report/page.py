@@ -79,7 +79,7 @@ def _accuracies(scores: Scores) -> list[Bar]:
 
 
 def _wers(scores: Scores) -> list[Bar]:
-    return [_bar(row, [run.test.wer for run in row.runs], *row.interval) for row in _drawn(scores)]
+    return [_bar(row, [run.test.wer for run in row.runs], *(row.interval or ())) for row in _drawn(scores)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Drawn:
     label: str
     role: str
     runs: list[Score]
-    interval: tuple[float, float]  # of the WER on test
+    interval: tuple[float, float] | None  # of the WER on test
 
 
 def _drawn(scores: Scores) -> list[_Drawn]:

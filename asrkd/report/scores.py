@@ -1,6 +1,6 @@
 """What stage 10's first half measured, read back from EXP/scores and arranged as the tables need it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.files import read_json
 from asrkd.score.bootstrap import interval
+from asrkd.score.summary import Interval
 from asrkd.score.wer import read_word_errors
 from asrkd.systems import System, limited_name, member_names, student_name, systems
 
@@ -23,8 +24,8 @@ class SetScore:
     frame_accuracy: float  # percent
     cross_entropy: float  # nats a frame
     wer: float  # percent
-    interval: tuple[float, float]  # of the WER, 95 %, utterances drawn
-    interval_by_speaker: tuple[float, float] | None  # of the same, speakers drawn; None where there is one
+    interval: Interval | None  # of the WER, 95 %, utterances drawn; None where there is one
+    interval_by_speaker: Interval | None  # of the same, speakers drawn; None where there is one
     words: int
     substitutions: int
     deletions: int
@@ -45,11 +46,11 @@ class Scores:
     """Every system of the config."""
 
     members: list[Score]
-    baseline_interval: tuple[float, float]  # of the members' mean WER on test, 95 %
+    baseline_interval: Interval | None  # of the members' mean WER on test, 95 %
     ensemble: Score
     students: list[Score]  # the config's order of temperatures; the first is the one that is called the student
     runs: list[Score]  # of the first temperature, which differ in their seed; the first is the first of `students`
-    runs_interval: tuple[float, float]  # of their mean WER on test, 95 %
+    runs_interval: Interval | None  # of their mean WER on test, 95 %
     limited: dict[float, tuple[Score, Score]]  # share of the training utterances -> hard targets, soft targets
 
     def all(self) -> list[Score]:
@@ -68,9 +69,9 @@ class Comparison:
     system: str  # label
     baseline: str  # label
     difference: float  # system - baseline, points of WER
-    interval: tuple[float, float]  # of the difference, 95 %, utterances drawn
-    interval_by_speaker: tuple[float, float] | None  # of the same, speakers drawn; None where there is one
-    better: float  # percent of the draws of utterances in which the system makes fewer errors
+    interval: Interval | None  # of the difference, 95 %, utterances drawn; None where there is one
+    interval_by_speaker: Interval | None  # of the same, speakers drawn; None where there is one
+    better: float | None  # percent of the draws of utterances in which the system makes fewer errors; None likewise
     segments: int  # of the matched pairs test
     p: float | None  # its two-sided p; None where it has nothing to go by
 
@@ -107,9 +108,9 @@ def read_comparisons(exp: Path, without: Collection[str] = ()) -> list[Compariso
                 row["system_label"],
                 row["baseline_label"],
                 100 * row["difference"],
-                _interval(row["interval"]),
-                _interval_or_none(row["interval_by_speaker"]),
-                100 * row["better"],
+                _percents(row["interval"]),
+                _percents(row["interval_by_speaker"]),
+                None if row["better"] is None else 100 * row["better"],
                 row["segments"],
                 row["p"],
             )
@@ -133,8 +134,8 @@ def _set_score(value: dict[str, Any]) -> SetScore:
         frame_accuracy=100 * value["frame_accuracy"],
         cross_entropy=value["cross_entropy"],
         wer=100 * value["wer"],
-        interval=_interval(value["interval"]),
-        interval_by_speaker=_interval_or_none(value["interval_by_speaker"]),
+        interval=_percents(value["interval"]),
+        interval_by_speaker=_percents(value["interval_by_speaker"]),
         words=value["words"],
         substitutions=value["substitutions"],
         deletions=value["deletions"],
@@ -142,21 +143,18 @@ def _set_score(value: dict[str, Any]) -> SetScore:
     )
 
 
-def _interval(shares: list[float]) -> tuple[float, float]:
+def _percents(shares: Sequence[float] | None) -> Interval | None:
+    if shares is None:
+        return None
     low, high = shares
     return 100 * low, 100 * high
 
 
-def _interval_or_none(shares: list[float] | None) -> tuple[float, float] | None:
-    return None if shares is None else _interval(shares)
-
-
-def _mean_interval(exp: Path, runs: list[str]) -> tuple[float, float]:
+def _mean_interval(exp: Path, runs: list[str]) -> Interval | None:
     """Of the mean WER of the runs: an utterance's errors are the mean of theirs."""
     counts = [read_word_errors(exp / "counts" / name / "words-test.jsonl") for name in runs]
     errors = np.mean([count.errors for count in counts], axis=0)  # (U,)
-    low, high = interval(errors, counts[0].words)
-    return 100 * low, 100 * high
+    return _percents(interval(errors, counts[0].words))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from asrkd.report import paper
 from asrkd.report.scores import Comparison, Score, Scores
 from asrkd.report.shares import Share, Spread, share_kept, spread
+from asrkd.score.summary import Interval
 
 NONE = "–"  # no value: the notes of the table say why, or there is none in the paper
 
@@ -38,6 +39,7 @@ def whole_data(scores: Scores) -> Table:
         f"{len(scores.members)} runs that differ in their seed alone.",
         "Intervals: bootstrap over the test utterances; the baseline's is that of the members' mean.",
     ]
+    notes += _why_none([ensemble.test.interval])
     if runs > 1:
         notes.append(
             f"The first student too is the mean ± standard deviation over {runs} runs that differ in their seed alone, "
@@ -87,7 +89,8 @@ def limited_data(scores: Scores, folds: int) -> Table:
         who = f"teachers that never heard the speaker, of {folds} folds; the paper's ensemble had seen all of the data."
     notes = [
         "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
-        f"data. Of every model the epoch that is best on dev is kept. The soft targets come from {who}"
+        f"data. Of every model the epoch that is best on dev is kept. The soft targets come from {who}",
+        *_why_none([scores.ensemble.test.interval]),
     ]
     return Table("limited-data", "Soft targets as regularisers (the paper's Table 5)", columns, rows, notes, texts=2)
 
@@ -157,8 +160,8 @@ def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
             r.baseline,
             f"{r.difference:+.2f}",
             _signed(r.interval),
-            _signed(r.interval_by_speaker) if r.interval_by_speaker else NONE,
-            f"{r.better:.0f} %",
+            _signed(r.interval_by_speaker),
+            NONE if r.better is None else f"{r.better:.0f} %",
             _probability(r.p),
         ]
         for r in rows
@@ -173,6 +176,7 @@ def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
         f"Test has {speakers} speaker{'' if speakers == 1 else 's'}. “By speaker”, speakers are resampled, each with "
         "all of its utterances, for what others would give; where there are fewer than some dozens, others would move "
         "the differences by more than either interval says. Member 1 is one training run, with the luck of its seed.",
+        *_why_none([r.interval for r in rows]),
     ]
     return Table("comparisons", "Is it more than chance?", columns, cells, notes, texts=2)
 
@@ -209,7 +213,7 @@ def _one_by_one(name: str, title: str, scores: Sequence[Score]) -> Table:
         ]
         for score in scores
     ]
-    return Table(name, title, columns, rows)
+    return Table(name, title, columns, rows, _why_none([score.test.interval for score in scores]))
 
 
 def student_label(scores: Scores) -> str:
@@ -266,7 +270,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _row(label: str, runs: Sequence[Score], interval: tuple[float, float], theirs: paper.WholeData | None) -> list[str]:
+def _row(label: str, runs: Sequence[Score], interval: Interval | None, theirs: paper.WholeData | None) -> list[str]:
     """The mean of runs that differ in their seed, with its spread; of a single one, that one."""
 
     def mean(measure: Callable[[Score], float], digits: int) -> str:
@@ -290,12 +294,17 @@ def _errors(score: Score) -> tuple[int, int, int]:
     return score.test.substitutions, score.test.deletions, score.test.insertions
 
 
-def _interval(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.1f} to {interval[1]:.1f}"
+def _interval(interval: Interval | None) -> str:
+    return NONE if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
 
 
-def _signed(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:+.2f} to {interval[1]:+.2f}"
+def _why_none(intervals: Sequence[Interval | None]) -> list[str]:
+    """The note of a table where they are missing."""
+    return ["Test has one utterance, and an interval needs two at least."] if None in intervals else []
+
+
+def _signed(interval: Interval | None) -> str:
+    return NONE if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
 
 
 def _probability(p: float | None) -> str:

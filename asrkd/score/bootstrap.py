@@ -7,6 +7,8 @@ Two systems are compared on the same draws, so that what is hard for both does n
 The utterances of one speaker are more alike than those of two, and an interval from draws of utterances is of the same
 speakers on another day. `by_speaker` gives what these functions take when speakers are to be drawn instead, each with
 all of its utterances: its interval is of other speakers, and needs dozens of them.
+
+What is drawn must be two at least: of one, every draw is the same, and an interval without width would look certain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,12 +27,14 @@ Array = np.ndarray[Any, Any]
 @dataclass(frozen=True)
 class Comparison:
     difference: float  # WER of a less WER of b
-    interval: tuple[float, float]  # of the difference, 95 %
-    better: float  # share of the draws in which a makes fewer errors than b
+    interval: tuple[float, float] | None  # of the difference, 95 %; None for a single utterance
+    better: float | None  # share of the draws in which a makes fewer errors than b; None likewise
 
 
-def interval(errors: Array, words: Array, draws: int = DRAWS, seed: int = 1) -> tuple[float, float]:
-    """The 95 % interval of the WER of one system. errors, words: (U,) of each utterance."""
+def interval(errors: Array, words: Array, draws: int = DRAWS, seed: int = 1) -> tuple[float, float] | None:
+    """The 95 % interval of the WER of one system; None for a single utterance. errors, words: (U,) of each."""
+    if len(words) < 2:
+        return None
     rates = np.concatenate([_rates(drawn, errors, words) for drawn in _resamples(len(words), draws, seed)])
     return _middle(rates)
 
@@ -42,8 +46,11 @@ def paired_bootstrap(errors_a: Array, errors_b: Array, words: Array, draws: int 
     references, whose sum is not 0.
     """
     gap = np.asarray(errors_a, dtype=np.float64) - errors_b
+    difference = float(gap.sum() / words.sum())
+    if len(words) < 2:
+        return Comparison(difference, None, None)
     differences = np.concatenate([_rates(drawn, gap, words) for drawn in _resamples(len(words), draws, seed)])
-    return Comparison(float(gap.sum() / words.sum()), _middle(differences), float((differences < 0).mean()))
+    return Comparison(difference, _middle(differences), float((differences < 0).mean()))
 
 
 def by_speaker(speakers: Sequence[str], *columns: Array) -> list[Array]:

@@ -26,9 +26,9 @@ class Pair:
     baseline: str
     baseline_label: str
     difference: float  # WER of the system less that of the baseline
-    interval: Interval  # of the difference, 95 %, utterances drawn
+    interval: Interval | None  # of the difference, 95 %, utterances drawn; None where there is one
     interval_by_speaker: Interval | None  # of the same, speakers drawn; None where there is one
-    better: float  # share of the draws of utterances in which the system makes fewer errors
+    better: float | None  # share of the draws of utterances in which the system makes fewer errors; None likewise
     segments: int  # as the fields of MatchedPairs from here on
     difference_per_segment: float
     z: float | None
@@ -89,7 +89,7 @@ def _pair(about: tuple[str, str, str, str], ours: WordErrors, others: Sequence[W
     theirs = np.mean([other.errors for other in others], axis=0)  # (U,)
     drawn = paired_bootstrap(ours.errors, theirs, ours.words)
     our_sums, their_sums, said = by_speaker(ours.speakers, ours.errors, theirs, ours.words)  # (S,) each
-    of_speakers = paired_bootstrap(our_sums, their_sums, said).interval if len(said) > 1 else None
+    of_speakers = paired_bootstrap(our_sums, their_sums, said).interval
     matched = matched_pairs([ours.alignments], [other.alignments for other in others])
     return Pair(
         *about,
@@ -106,4 +106,4 @@ def _pair(about: tuple[str, str, str, str], ours: WordErrors, others: Sequence[W
 
 def _interval_by_speaker(words: WordErrors) -> Interval | None:
     errors, said = by_speaker(words.speakers, words.errors, words.words)  # (S,)
-    return interval(errors, said) if len(said) > 1 else None
+    return interval(errors, said)

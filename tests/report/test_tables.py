@@ -15,7 +15,7 @@ def scores(exp: Path, config: Config) -> Scores:
 
 def test_whole_data_beside_the_paper(scores: Scores) -> None:
     table = tables.whole_data(scores)
-    baseline = ["51.0 ± 1.0", "47.0 ± 1.0", "58.9", "2.00 ± 0.10", "2.10 ± 0.10", "46.0 ± 1.0", "46.0 to 46.0", "10.9"]
+    baseline = ["51.0 ± 1.0", "47.0 ± 1.0", "58.9", "2.00 ± 0.10", "2.10 ± 0.10", "46.0 ± 1.0", "–", "10.9"]
     assert table.rows == [
         ["baseline (mean of 3)", *baseline, "310", "100", "50"],
         ["ensemble of 3", "55.0", "50.0", "61.1", "1.70", "2.00", "44.0", "42.0 to 46.0", "10.7", "290", "100", "50"],
@@ -27,7 +27,7 @@ def test_whole_data_beside_the_paper(scores: Scores) -> None:
 def test_limited_data_beside_the_paper(scores: Scores) -> None:
     table = tables.limited_data(scores, 0)
     assert table.rows == [
-        ["all", "hard", "70.0 ± 1.0", "63.4", "47.0 ± 1.0", "58.9", "2.10 ± 0.10", "46.0 ± 1.0", "46.0 to 46.0"],
+        ["all", "hard", "70.0 ± 1.0", "63.4", "47.0 ± 1.0", "58.9", "2.10 ± 0.10", "46.0 ± 1.0", "–"],
         ["3 %", "hard", "90.0", "67.3", "27.0", "44.5", "4.10", "80.0", "78.0 to 82.0"],
         ["3 %", "soft", "80.0", "65.4", "42.0", "57.0", "2.60", "60.0", "58.0 to 62.0"],
     ]
@@ -45,7 +45,7 @@ def test_the_student_of_several_seeds_is_their_mean(exp_of_three_runs: Path, thr
     """Of 53, 54 and 55: 54 ± 1; of 44.5, 45.5 and 47: 45.67 ± 1.26; of 295, 305 and 320 substitutions 306.67."""
     scores = read_scores(exp_of_three_runs, three_runs)
     table = tables.whole_data(scores)
-    mean = ["54.0 ± 1.0", "48.6 ± 0.8", "60.8", "1.85 ± 0.05", "2.15 ± 0.10", "45.7 ± 1.3", "45.7 to 45.7", "10.7"]
+    mean = ["54.0 ± 1.0", "48.6 ± 0.8", "60.8", "1.85 ± 0.05", "2.15 ± 0.10", "45.7 ± 1.3", "–", "10.7"]
     assert table.rows[2] == ["student, T = 2 (mean of 3)", *mean, "307", "100", "50"]
     assert table.rows[3][:4] == ["student, T = 5", "51.0", "47.5", "–"]
     assert len(table.rows) == 4
@@ -125,6 +125,17 @@ def test_comparisons(exp: Path) -> None:
         ["-2.50 to +1.50", "< 0.001"],
     ]
     assert "on 7 to 1,234 segments" in tables.comparisons(few, speakers=1).notes[1]
+
+
+def test_a_test_set_of_one_utterance_has_dashes_for_intervals_and_the_reason(exp: Path, scores: Scores) -> None:
+    test = replace(scores.ensemble.test, interval=None)
+    table = tables.whole_data(replace(scores, ensemble=replace(scores.ensemble, test=test)))
+    assert table.rows[1][table.columns.index("95 % interval")] == "–"
+    assert table.notes[-1] == "Test has one utterance, and an interval needs two at least."
+    assert not any("one utterance" in note for note in tables.whole_data(scores).notes)
+    alone = replace(read_comparisons(exp)[0], interval=None, interval_by_speaker=None, better=None)
+    compared = tables.comparisons([alone], speakers=1)
+    assert compared.rows[0][3:6] == ["–", "–", "–"] and compared.notes[-1] == table.notes[-1]
 
 
 def test_markdown() -> None:

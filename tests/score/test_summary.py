@@ -30,6 +30,14 @@ def test_a_pair_has_both_intervals_and_the_matched_pairs() -> None:
     assert (of_members.interval, of_members.p) == (row.interval, row.p)  # the mean of one member is that one
 
 
+def test_one_utterance_has_no_interval() -> None:
+    one = score_texts({"u": "A B"}, {"u": "A"}, {"u": "s"})
+    scores = split_scores(FRAMES, one)
+    assert (scores["wer"], scores["interval"], scores["interval_by_speaker"]) == (0.5, None, None)
+    row, _ = compare({"member-01": one, "ensemble": one}, SYSTEMS)
+    assert (row.interval, row.interval_by_speaker, row.better) == (None, None, None)
+
+
 def test_speakers_are_drawn_where_there_are_two() -> None:
     assert split_scores(FRAMES, errors(1, speakers=2))["interval_by_speaker"] is not None
     assert split_scores(FRAMES, errors(1, speakers=1))["interval_by_speaker"] is None
