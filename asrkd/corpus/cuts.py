@@ -84,6 +84,7 @@ def _wrong(cut: MonoCut) -> str:
     for said in cut.supervisions:
         checks += [
             ("speaker", said.speaker, isinstance(said.speaker, str | None)),
+            ("channel of a supervision", said.channel, _is_channel(said.channel)),
             ("text", said.text, isinstance(said.text, str | None)),
             ("start of a supervision", said.start, _is_number(said.start)),
             ("duration of a supervision", said.duration, _is_number(said.duration)),
@@ -100,6 +101,10 @@ def _wrong(cut: MonoCut) -> str:
 
 def _name(value: Any) -> Any:
     return str(value) if type(value) is int else value
+
+
+def _is_channel(value: Any) -> bool:
+    return all(type(channel) is int for channel in (value if isinstance(value, list) else [value]))
 
 
 def _is_number(value: Any) -> bool:

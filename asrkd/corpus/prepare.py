@@ -75,12 +75,17 @@ def prepare_data(exp: Path, config: Config, force: bool = False) -> None:
 
 
 def validate(cuts: CutSet, sample_rate: int) -> tuple[list[MonoCut], list[LeftOut]]:
-    """The usable cuts, with absolute paths and the text in NFC with single spaces, and the others with the reason."""
+    """The usable cuts, with absolute paths and the text in NFC with single spaces, and the others with the reason.
+
+    Raises UserError when a transcript is of another channel than its cut: that is no accident of one utterance, and
+    where recordings have one speaker a channel, every word would be learnt from the other speaker's silence.
+    """
     good: dict[str, MonoCut] = {}
     left_out = []
     for cut in cuts:
         why = "a second cut of the same id" if cut.id in good else problem(cut, sample_rate)
         if why is None:
+            _expect_its_channel(cut)
             # A cut set may have been written relative to the folder that this call is made from; later calls are not.
             source = cut.recording.sources[0]
             source.source = str(Path(source.source).absolute())
@@ -89,6 +94,15 @@ def validate(cuts: CutSet, sample_rate: int) -> tuple[list[MonoCut], list[LeftOu
         else:
             left_out.append(LeftOut(cut.id, why))
     return list(good.values()), left_out
+
+
+def _expect_its_channel(cut: MonoCut) -> None:
+    said = cut.supervisions[0].channel  # a list where one transcript is of several microphones
+    if cut.channel not in (said if isinstance(said, list) else [said]):
+        raise UserError(
+            f"cut {cut.id}: expected a supervision of the cut's channel {cut.channel}, found one of channel {said}; "
+            "set the channel of the cut or of the supervision right in the cut set, and write it again"
+        )
 
 
 def problem(cut: MonoCut, sample_rate: int) -> str | None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from lhotse import MonoCut
+from lhotse import CutSet, MonoCut, Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from lhotse.augmentation import Speed
 
 from asrkd.config import Config
 from asrkd.corpus.cuts import make_cut, read_cuts, write_cuts
-from asrkd.corpus.prepare import prepare_data, problem
+from asrkd.corpus.prepare import prepare_data, problem, validate
 from asrkd.errors import UserError
 from asrkd.files import read_json, read_jsonl
 
@@ -144,6 +145,36 @@ def test_a_supervision_may_miss_the_ends_of_its_cut_by_a_pause() -> None:
     assert why(0, 10) is why(-0.01, 10.02) is why(0.25, 9.5) is None
     for start, duration in ((1.0, 0.5), (0.3, 9.7), (0, 9.7), (0, 10.3), (-0.3, 10.3)):
         assert "trim-to-supervisions" in (why(start, duration) or "")
+
+
+def test_a_transcript_of_another_channel_stops(tmp_path: Path) -> None:
+    config, splits = corpus(tmp_path, SIZES)
+    config.data.max_left_out = 1.0  # it stops all the same
+    for channel in (1, [1, 2]):
+        splits["dev"][1].supervisions[0].channel = channel
+        write_cuts(tmp_path / "dev.jsonl.gz", splits["dev"])
+        with pytest.raises(
+            UserError, match=f"cut dev-1: .*the cut's channel 0, found one of channel {re.escape(str(channel))};"
+        ):
+            prepare_data(tmp_path / "exp", config)
+    splits["dev"][1].supervisions[0].channel = [1, 0]  # two microphones, this one and another
+    write_cuts(tmp_path / "dev.jsonl.gz", splits["dev"])
+    prepare_data(tmp_path / "exp", config)
+    assert len(read_cuts(tmp_path / "exp" / "data" / "dev.jsonl.gz")) == 2
+
+
+def test_channels_against_what_lhotse_cuts_from_a_recording_of_two(tmp_path: Path) -> None:
+    # A speaker a channel: Lhotse makes a cut a channel, each with the supervisions that are of it.
+    soundfile.write(tmp_path / "two.wav", np.zeros((1600, 2)), 16000)
+    recording = Recording.from_file(tmp_path / "two.wav", recording_id="two")
+    said = [SupervisionSegment(f"s{c}", "two", 0.0, 0.1, channel=c, text=f"A{c}", speaker=f"s{c}") for c in (0, 1)]
+    (multi,) = CutSet.from_manifests(RecordingSet.from_recordings([recording]), SupervisionSet.from_segments(said))
+    cuts = multi.to_mono()
+    good, left_out = validate(CutSet.from_cuts(cuts), 16000)
+    assert [(cut.channel, cut.supervisions[0].text) for cut in good] == [(0, "A0"), (1, "A1")] and left_out == []
+    good[0].supervisions, good[1].supervisions = good[1].supervisions, good[0].supervisions
+    with pytest.raises(UserError, match="expected a supervision of the cut's channel 0, found one of channel 1"):
+        validate(CutSet.from_cuts(good), 16000)
 
 
 def test_the_first_few_are_named(tmp_path: Path) -> None:
