@@ -7,10 +7,8 @@ import pytest
 
 from asrkd.align.topology import monophone_pdfs
 from asrkd.config import Config
-from asrkd.experiment import Step
-from asrkd.features.store import write_store
-from asrkd.files import write_json, write_npy
 from asrkd.train.members import train_members
+from tests.tiny_frames import write_experiment
 
 MEL, PHONES = 6, 4
 GROUPS = [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]  # the first, second and third state of each phone
@@ -32,25 +30,17 @@ def make_config() -> Config:
 
 def make_experiment(folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    align = Step(folder / "align", made_by="stage 3", config={}, inputs={})
-    align.begin()
     group_of = {pdf: number for number, group in enumerate(GROUPS) for pdf in group}
     centres = 6 * np.eye(MEL)[: len(GROUPS)]
     means = np.stack([centres[group_of[pdf]] for pdf in range(PDFS)]) + 0.7 * rng.standard_normal((PDFS, MEL))
     share = np.linspace(1, 3, PDFS) / np.linspace(1, 3, PDFS).sum()  # some pdfs are rarer
-    for split, utterances in (("train", 30), ("dev", 8), ("test", 8)):
-        labels = [rng.choice(PDFS, size=rng.integers(30, 60), p=share) for _ in range(utterances)]
-        frames = [means[own] + rng.standard_normal((len(own), MEL)) for own in labels]
-        rows = [(f"{split}-{u}", f"speaker-{u % 2}", own) for u, own in enumerate(frames)]
-        step = Step(folder / "features" / split, made_by="stage 1", config={}, inputs={})
-        step.begin()
-        write_store(step.folder, rows, num_mel=MEL, dtype="float16")
-        step.finish(["frames.npy", "utterances.jsonl"])
-        labels[3] = np.full_like(labels[3], 65535)  # an utterance that could not be aligned
-        write_npy(align.folder / split / "labels.npy", np.concatenate(labels).astype(np.uint16))
-    write_npy(align.folder / "pdfs.npy", monophone_pdfs(PHONES))
-    write_json(align.folder / "label_set.json", {"num_pdfs": PDFS, "phones": ["SIL", "AA", "B", "K"], "hash": "labels"})
-    align.finish(["label_set.json", "pdfs.npy", *(f"{split}/labels.npy" for split in ("train", "dev", "test"))])
+
+    def draw_labels() -> np.ndarray:
+        return rng.choice(PDFS, size=rng.integers(30, 60), p=share)
+
+    utterances = {"train": 30, "dev": 8, "test": 8}
+    phones, pdfs = ["SIL", "AA", "B", "K"], monophone_pdfs(PHONES)
+    write_experiment(folder, rng, means, draw_labels, utterances=utterances, speakers=2, phones=phones, pdfs=pdfs)
     train_members(folder, make_config())
     return folder
 

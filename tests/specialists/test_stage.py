@@ -163,7 +163,7 @@ import torch
 from asrkd.specialists import prepare
 from asrkd.train import loop
 sys.path.insert(0, sys.argv[2])
-from conftest import make_config
+from tests.specialists.conftest import make_config
 
 torch.set_num_threads(1)
 loop.STEPS_BETWEEN_CHECKS, loop.SECONDS_BETWEEN_CHECKPOINTS, prepare.KINDS = 7, 0.0, ("soft",)
@@ -182,7 +182,7 @@ def test_killed_and_resumed_is_bit_identical(
     monkeypatch.setattr(prepare, "KINDS", ("soft",))
     whole = Path(shutil.copytree(exp, tmp_path / "whole"))
     train_alone(whole, config)
-    command = [sys.executable, "-c", KILLED, str(exp), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", KILLED, str(exp), str(Path(__file__).parents[2])]
     folder = exp / "models" / "specialist-soft-01"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not (folder / CHECKPOINT).exists():
