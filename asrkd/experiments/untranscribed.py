@@ -6,7 +6,6 @@ Teachers and baseline are trained on the transcribed half of the speakers. The s
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from asrkd.config import Config
@@ -15,8 +14,8 @@ from asrkd.errors import UserError
 from asrkd.experiments.frames import SPLITS, measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.features.store import FrameStore
-from asrkd.report.shares import share_kept
-from asrkd.report.tables import Table, share_text
+from asrkd.report.shares import NOISE, share_kept, spread
+from asrkd.report.tables import NONE, Table, share_text
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
 from asrkd.train.jobs import Training, train_models
@@ -85,11 +84,11 @@ def _rows(exp: Path, config: Config, teachers: Sequence[str], place: str) -> lis
     members, students = member_names(config), {f"{place}/{name}": label for name, label in STUDENTS.items()}
     found = measure_models(exp, config, [*teachers, *students, *members])
 
-    def row(label: str, names: Sequence[str], measure: str) -> dict[str, float | str]:
-        """The mean over models."""
-        return {"system": label} | {
-            f"{split}_{measure}": fmean(getattr(found[name, split], measure) for name in names) for split in SPLITS
-        }
+    def row(label: str, names: Sequence[str], measure: str) -> dict[str, Any]:
+        """The mean over models and, of several, the standard deviation of one."""
+        spreads = {split: spread([getattr(found[name, split], measure) for name in names]) for split in SPLITS}
+        means = {f"{split}_{measure}": own.mean for split, own in spreads.items()}
+        return {"system": label} | means | {f"{split}_{measure}_sd": own.sd for split, own in spreads.items()}
 
     systems = {"baseline, the transcribed half": teachers, **{label: [name] for name, label in students.items()}}
     systems["baseline, all transcribed"] = members
@@ -98,19 +97,25 @@ def _rows(exp: Path, config: Config, teachers: Sequence[str], place: str) -> lis
 
 def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers: int, epochs: int | None) -> Table:
     columns = ["", "Frame accuracy dev", "test", "Cross-entropy dev", "test", "Gap closed, test"]
-    cells = []
-    for row in rows:
-        closed = share_kept(rows[0]["test_accuracy"], row["test_accuracy"], rows[-1]["test_accuracy"], None)
-        cells.append(
-            [row["system"]]
-            + [f"{row[f'{split}_accuracy']:.2f}" for split in SPLITS]
-            + [f"{row[f'{split}_cross_entropy']:.3f}" for split in SPLITS]
-            + [share_text(closed)]
+    first, *students, last = rows
+    closed = [
+        share_text(
+            share_kept(first["test_accuracy"], row["test_accuracy"], last["test_accuracy"], first["test_accuracy_sd"])
         )
+        for row in students
+    ]
+    cells = [
+        [row["system"]]
+        + [f"{row[f'{split}_accuracy']:.2f}" for split in SPLITS]
+        + [f"{row[f'{split}_cross_entropy']:.3f}" for split in SPLITS]
+        + [share]
+        for row, share in zip(rows, [NONE, *closed, NONE], strict=True)
+    ]
     notes = [
         f"The transcribed half has {half} of {utterances} utterances, all those of its speakers. Baselines: the mean "
         f"of {teachers} nets on labels. Students: the targets of the half's {teachers} nets, and no label. The gap is "
-        "that between the two baselines.",
+        "that between the two baselines; ± is what one standard deviation of a net on the half moves the share by, and "
+        f"there is no share where the gap is within {NOISE:g} of them.",
         "The tied states are those of stage 3, which aligned all of train; the labels of the other half teach no net "
         "but the last baseline. The epoch that is best on dev is kept.",
     ]

@@ -185,7 +185,12 @@ def test_no_label_of_the_other_half_is_read(exp: Path, config: Config, tmp_path:
     """Other labels there leave teachers and students as they are, to the bit."""
     withhold_transcripts(exp, config, QUICK)
     first = result(exp, "untranscribed")
-    assert [row["system"] for row in first["rows"]][-1] == "baseline, all transcribed"
+    half_baseline, *_, whole_baseline = first["rows"]
+    assert whole_baseline["system"] == "baseline, all transcribed"
+    for row, place in ((half_baseline, "quick/untranscribed/"), (whole_baseline, "")):
+        own = [accuracy(exp, [f"{place}{name}"], "test") for name in ("member-01", "member-02")]
+        assert row["test_accuracy"] == pytest.approx(np.mean(own), abs=0.4)
+        assert row["test_accuracy_sd"] == pytest.approx(np.std(own, ddof=1), abs=0.6)
     other = tmp_path / "exp"
     shutil.copytree(exp, other)
     store = FrameStore.open(exp / "features" / "train")
