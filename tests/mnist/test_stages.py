@@ -196,12 +196,21 @@ def test_mistakes_name_what_mends_them(exp: Path, config: Config) -> None:
 
 def test_the_recipe(data_dir: Path, tmp_path: Path) -> None:
     recipe = [str(ROOT / "recipes" / "mnist" / "run.sh"), "--exp", str(tmp_path / "exp"), "--stop-stage", "3"]
-    failed = subprocess.run([*recipe, "--data-dir", str(tmp_path)], capture_output=True, text=True)
+    failed = subprocess.run([*recipe, "--quick", "--data-dir", str(tmp_path)], capture_output=True, text=True)
     assert failed.returncode == 1 and failed.stderr.startswith(f"error: {tmp_path}: expected MNIST's train-images-idx3")
     command = [*recipe, "--quick", "--data-dir", str(data_dir), *SETTINGS]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"{TRAIN} training and {TEST} test images of 8 x 8 pixels" in done.stdout
     assert np.load(tmp_path / "exp" / "align" / "test" / "labels.npy").shape == (TEST,)
-    again = subprocess.run(recipe, capture_output=True, text=True)
-    assert again.returncode == 0 and again.stdout.count("finished, skipped") == 4, again.stderr
+    for more in ([], ["--quick"]):
+        again = subprocess.run([*recipe, *more], capture_output=True, text=True)
+        assert again.returncode == 0 and again.stdout.count("finished, skipped") == 4, again.stderr
+
+
+def test_a_whole_experiment_is_not_made_quick(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mnist:\n  runs: 3\n")
+    command = [str(ROOT / "recipes" / "mnist" / "run.sh"), "--exp", str(tmp_path), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "error: --quick: " in done.stderr and "begun without it" in done.stderr
+    assert (tmp_path / "config.yaml").read_text() == "mnist:\n  runs: 3\n"
