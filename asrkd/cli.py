@@ -218,6 +218,16 @@ def words(exp: Path) -> None:
 
 @cli.command()
 @experiment
+@click.option("--vocabulary", type=click.Path(path_type=Path), help="A word a line, in place of EXP's vocabulary.")
+def oov(exp: Path, vocabulary: Path | None) -> None:
+    """Print how many words outside the vocabulary each decoded system hears."""
+    from asrkd.score.outside import show_outside
+
+    show_outside(exp, read_config(exp), vocabulary)
+
+
+@cli.command()
+@experiment
 @click.option("--corpus-dir", type=click.Path(path_type=Path), help="A tree in LibriSpeech's layout.")
 @click.option("--test", "name", help="Subsets of --corpus-dir, commas between, or a name for --cuts.", required=True)
 @click.option("--cuts", type=click.Path(path_type=Path), help="A Lhotse cut set, instead of --corpus-dir.")
