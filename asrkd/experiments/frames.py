@@ -9,6 +9,7 @@ from torch import Tensor
 
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.config import Config
+from asrkd.errors import UserError
 from asrkd.experiments.measures import SUMS, Measures, frame_sums, measures
 from asrkd.features.store import FrameStore
 from asrkd.models.dnn import load_model
@@ -40,9 +41,12 @@ def labelled(
     exp: Path, config: Config, names: Sequence[str], split: str, ids: Sequence[str] | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """For each utterance with labels its posteriors at T = 1, (M, T, C) float32, and labels (T,) int64, both of the
-    labelled frames alone. Raises UserError when a model, the features or the labels are missing."""
+    labelled frames alone. Raises UserError when a model, the features or the labels are missing, or no frame of the
+    split has one."""
     store = FrameStore.open(exp / "features" / split)
     pdfs = load_labels(exp / "align" / split)
+    if ids is None and (pdfs == NO_LABEL).all():
+        raise UserError(f"{exp / 'align' / split}: expected labelled frames, found none; see left_out.jsonl of stage 3")
     device = choose_device(config.run.device)
     models = [load_model(exp / "models" / name)[0].to(device) for name in names]
     ids = store.ids if ids is None else ids

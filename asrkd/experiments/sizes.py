@@ -11,7 +11,7 @@ from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
 from asrkd.report.tables import Table
-from asrkd.train.jobs import Training, targets_name, train_models
+from asrkd.train.jobs import Training, at_speed, targets_name, train_models
 from asrkd.train.students import student_config
 
 NAME = "sizes"
@@ -39,7 +39,8 @@ def vary_size(exp: Path, config: Config, options: Options) -> None:
     """At each size a net trained as the members are and one trained as the students are, on stage 5's first targets."""
     config = shortened(config, options)
     targets = targets_name(config.distill.temperatures[0])
-    inputs = {targets: identity(exp / targets, "stage 5")}
+    folders = [at_speed(targets, speed) for speed in config.distill.speeds]
+    inputs = {folder: identity(exp / folder, "stage 5") for folder in folders}
     tried, place = sizes(config.model, options.quick), options.place(NAME)
 
     def work() -> Result:

@@ -233,6 +233,17 @@ def test_the_command(exp: Path, config: Config) -> None:
     assert "finished, skipped" in again.stdout and "out of fold" in again.stdout
 
 
+def test_a_split_without_labels_is_named(exp: Path, config: Config, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(exp, tmp_path / "exp"))
+    path = other / "align" / "test" / "labels.npy"
+    write_npy(path, np.full_like(np.load(path), 65535))
+    with pytest.raises(UserError, match="align/test: expected labelled frames, found none"):
+        vary_members(other, config, replace(QUICK, force=True))
+
+
 def test_what_is_missing_is_named(tmp_path: Path, config: Config) -> None:
-    with pytest.raises(UserError, match="not there yet; stage 5"):
+    with pytest.raises(UserError, match="train-T2: not there yet; stage 5"):
+        vary_size(tmp_path, config, QUICK)
+    config.distill.speeds = [0.9, 1.1]  # whose targets lie apart
+    with pytest.raises(UserError, match=r"train-T2-x0\.9: not there yet; stage 5"):
         vary_size(tmp_path, config, QUICK)
