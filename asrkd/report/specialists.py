@@ -31,13 +31,13 @@ def made(exp: Path) -> dict[str, str]:
 
 
 def steps(exp: Path) -> list[Path]:
-    """Stage 11's folders: its results, what of its own they were made from, and so on. What lies there from an earlier
-    config is none of them."""
+    """Stage 11's folders: its results, what of its own they were made from, and so on, but for soft targets that were
+    deleted since. What lies there from an earlier config is none of them."""
     found: list[str] = []
     left = [str(FOLDER)]
     while left:
         name = left.pop()
-        if name.startswith(OWN) and name not in found:
+        if name.startswith(OWN) and name not in found and (exp / name / STAMP).is_file():
             found.append(name)
             left += read_json(exp / name / STAMP)["inputs"]
     return [exp / name for name in sorted(found)]

@@ -86,7 +86,7 @@ def test_its_time_is_that_of_what_the_results_were_made_from(tmp_path: Path) -> 
         "specialists/clusters": ["models/member-01"],
         "models/specialist-hard-01": ["specialists/clusters", "models/member-01"],
         "models/specialist-hard-02": ["specialists/clusters"],  # of an earlier call, for more clusters
-        "specialists/combined-T2": ["models/specialist-hard-01"],
+        "specialists/combined-T2": ["models/specialist-hard-01", "specialists/deleted"],
         "models/student-T2": ["targets/train-T2"],
         "models/student-combined": ["specialists/combined-T2", "features/train"],
         "specialists/results": ["models/student-combined", "specialists/clusters"],
