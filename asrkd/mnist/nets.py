@@ -15,6 +15,7 @@ from asrkd.config import Config
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.mnist.digits import CLASSES
+from asrkd.systems import member_names
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import student_config
@@ -76,19 +77,13 @@ def distil(exp: Path, config: Config, force: bool = False) -> None:
 
 def sweep(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 7: still smaller students at several temperatures. Raises UserError as `distil` does."""
-    own = small_config(config)
     for size in config.mnist.sweep_sizes:
-        sized = replace(
-            own,
-            model=replace(own.model, hidden_size=size),
-            train=replace(own.train, epochs=config.mnist.sweep_epochs),
-        )
         trainings = [
             Training(sweep_name(size, temperature, run), seed, config.distill.hard_weight, temperature)
             for temperature in config.mnist.sweep_temperatures
             for run, seed in seeds(config).items()
         ]
-        train_models(exp, sized, trainings, "stage 7", force)
+        train_models(exp, sweep_config(config, size), trainings, "stage 7", force)
         _show(exp, trainings)
 
 
@@ -96,6 +91,13 @@ def small_config(config: Config) -> Config:
     """The students' config without what regularises the large nets."""
     own = student_config(config)
     return replace(own, model=replace(own.model, input_dropout=0.0), train=replace(own.train, max_norm=0.0, jitter=0))
+
+
+def sweep_config(config: Config, size: int) -> Config:
+    """That of the small nets, for students of stage 7."""
+    own = small_config(config)
+    train = replace(own.train, epochs=config.mnist.sweep_epochs)
+    return replace(own, model=replace(own.model, hidden_size=size), train=train)
 
 
 def seeds(config: Config) -> Mapping[int, int]:
@@ -107,16 +109,19 @@ def sweep_name(size: int, temperature: float, run: int) -> str:
     return f"sweep-{size}-T{temperature:g}-{run}"
 
 
-def small_names(config: Config) -> list[str]:
-    """Of all nets of stages 6 and 7."""
-    kinds = (PLAIN, STUDENT, *(partial.name for partial in PARTIALS))
-    names = [f"{kind}-{run}" for kind in kinds for run in seeds(config)]
-    return names + [
-        sweep_name(size, temperature, run)
+def nets(config: Config) -> dict[str, tuple[Config, float]]:
+    """All nets of stages 4, 6 and 7: name -> the config whose model and train it has, and its temperature, which is 1
+    for hard targets."""
+    small, softened = small_config(config), config.distill.temperatures[0]
+    kinds = {PLAIN: 1.0, STUDENT: softened, **{partial.name: softened for partial in PARTIALS}}
+    found = dict.fromkeys(member_names(config), (config, 1.0))
+    found |= {f"{kind}-{run}": (small, own) for kind, own in kinds.items() for run in seeds(config)}
+    return found | {
+        sweep_name(size, temperature, run): (sweep_config(config, size), temperature)
         for size in config.mnist.sweep_sizes
         for temperature in config.mnist.sweep_temperatures
         for run in seeds(config)
-    ]
+    }
 
 
 def _show(exp: Path, trainings: Sequence[Training]) -> None:

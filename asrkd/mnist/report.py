@@ -8,9 +8,8 @@ from asrkd.config import Config, section
 from asrkd.experiment import STAMP, Step, identity
 from asrkd.files import hash_value, read_json, write_json, write_text
 from asrkd.mnist.frames import SPLITS
-from asrkd.mnist.nets import small_names, temperatures
+from asrkd.mnist.nets import nets, temperatures
 from asrkd.mnist.score import SCORES, stage_of
-from asrkd.systems import member_names
 from asrkd.train.jobs import targets_name
 
 TITLE = "Distilling a net of digits"
@@ -40,7 +39,7 @@ def read_stamps(exp: Path, config: Config) -> dict[str, list[dict[str, Any]]]:
     """stage -> the stamps of its steps."""
     folders = {"1 images": [exp / "features" / split for split in SPLITS], "3 labels": [exp / "align"]}
     folders |= {stage: [] for stage in STAGES.values()}
-    for name in [*member_names(config), *small_names(config)]:
+    for name in nets(config):
         folders[STAGES[stage_of(name)]].append(exp / "models" / name)
     folders["5 soft targets"] = [exp / targets_name(temperature) for temperature in temperatures(config)]
     folders["10 scores"] = [exp / "scores"]

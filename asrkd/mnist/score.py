@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, section
+from asrkd.errors import UserError
 from asrkd.experiment import Step, identity
-from asrkd.files import write_json
-from asrkd.mnist.nets import PARTIALS, seeds, small_names
-from asrkd.systems import member_names
+from asrkd.files import read_json, write_json
+from asrkd.mnist.nets import PARTIALS, nets, seeds
 
 SCORES = "scores.json"
 
 
 def score_nets(exp: Path, config: Config, force: bool = False) -> None:
-    """Write EXP/scores/scores.json. Raises UserError when a net is missing."""
-    names = [*member_names(config), *small_names(config)]
+    """Write EXP/scores/scores.json. Raises UserError when a net is missing or was trained with another config."""
+    names = list(nets(config))
     step = Step(
         exp / "scores",
         made_by="stage 10",
@@ -27,6 +27,8 @@ def score_nets(exp: Path, config: Config, force: bool = False) -> None:
         },
         force=force,
     )
+    for name, (own, temperature) in nets(config).items():
+        _check(exp / "models" / name, own, temperature)
     if not step.begin():
         return
     # Only now: torch takes seconds to import.
@@ -34,14 +36,14 @@ def score_nets(exp: Path, config: Config, force: bool = False) -> None:
     from asrkd.progress import track
 
     precision = config.train.precision
-    nets = {name: net_errors(exp, name, precision) for name in track(names, what="test images", unit="nets")}
+    errors = {name: net_errors(exp, name, precision) for name in track(names, what="test images", unit="nets")}
     corrections = {
         partial.name: [correction(exp, f"{partial.name}-{run}", partial.corrected, precision) for run in seeds(config)]
         for partial in PARTIALS
     }
-    write_json(step.folder / SCORES, {"nets": nets, "corrections": corrections})
+    write_json(step.folder / SCORES, {"nets": errors, "corrections": corrections})
     step.finish([SCORES])
-    _show(nets)
+    _show(errors)
 
 
 def stage_of(name: str) -> str:
@@ -49,6 +51,22 @@ def stage_of(name: str) -> str:
     return {"member": "stage 4", "sweep": "stage 7"}.get(kind, "stage 6")
 
 
-def _show(nets: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, found in nets.items():
+def _check(folder: Path, config: Config, temperature: float) -> None:
+    """Raises UserError when the net is not what the report would call it: the config was changed since."""
+    card = read_json(folder / "card.json")
+    pairs = {"temperature": (card["temperature"], temperature)}
+    for part, now in section(config, "model", "train").items():
+        # What a later version of asrkd has more is in no card.
+        pairs |= {f"{part}.{key}": (was, now[key]) for key, was in card[part].items() if key in now}
+    for key, (was, is_now) in pairs.items():
+        if was != is_now:
+            stage = stage_of(folder.name)
+            raise UserError(
+                f"{folder}: trained with {key}={was}, and by the config it is {is_now}; run {stage} again (run.sh "
+                f"--stage {stage.split()[-1]}), or set the config back"
+            )
+
+
+def _show(errors: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, found in errors.items():
         print(f"{name}: {found['errors']} errors on {found['images']} test images", flush=True)

@@ -17,7 +17,7 @@ from asrkd.files import read_json
 from asrkd.mnist.digits import CORPUS, save_corpus
 from asrkd.mnist.frames import make_frames, make_labels
 from asrkd.mnist.idx import read_folder
-from asrkd.mnist.nets import distil, small_names, sweep, teach
+from asrkd.mnist.nets import distil, nets, sweep, teach
 from asrkd.mnist.report import write_report
 from asrkd.mnist.score import score_nets
 from asrkd.settings import load_config
@@ -135,8 +135,21 @@ def test_all_stages(exp: Path, config: Config, data_dir: Path, capsys: pytest.Ca
     all_stages(exp, config)
     printed = capsys.readouterr().out
     assert "epoch 1:" not in printed
-    # features, align, members, targets at three temperatures, small nets, scores, report
-    assert printed.count("finished, skipped") == 3 + 1 + 2 + 3 + len(small_names(config)) + 1 + 1
+    # features, align, targets at three temperatures, nets, scores, report
+    assert list(nets(config)) == list(scores["nets"])
+    assert printed.count("finished, skipped") == 3 + 1 + 3 + (2 + 4 + 2) + 1 + 1
+
+    # A config that was changed since gives no net another name.
+    for changed, message in (
+        (
+            replace(config, distill=replace(config.distill, temperatures=[4.0])),
+            "student-1: trained with temp",
+        ),
+        (replace(config, model=replace(config.model, hidden_size=9)), r"member-01: trained with model\.hidden_size=64"),
+        (replace(config, mnist=replace(config.mnist, sweep_epochs=2)), r"sweep-6-T1-1: trained with train\.epochs=1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score_nets(exp, changed)
 
     # A temperature less: what was made for it, or stands there unfinished, is no part of the report.
     config.mnist.sweep_temperatures = [1]
