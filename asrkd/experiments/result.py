@@ -14,8 +14,8 @@ from typing import Any
 import asrkd
 from asrkd.config import Config, section
 from asrkd.experiment import STAMP, identity
-from asrkd.files import read_json, write_json
-from asrkd.report.experiments import FOLDER
+from asrkd.files import write_json
+from asrkd.report.experiments import FOLDER, read_result
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.tables import Table
 from asrkd.systems import member_names
@@ -69,7 +69,7 @@ def run_experiment(
         "quick": options.quick,
         "epochs": options.epochs,
     }
-    if path.is_file() and not options.force and read_json(path).get("made_from") == made_from:
+    if path.is_file() and not options.force and read_result(path).get("made_from") == made_from:
         print(f"{path}: finished, skipped", flush=True)
     else:
         began = time.monotonic()
@@ -80,7 +80,7 @@ def run_experiment(
     for folder in targets:
         for speed in config.distill.speeds:
             _remove(exp / at_speed(folder, speed))
-    for table in read_json(path)["tables"]:
+    for table in read_result(path)["tables"]:
         show(Table(**table))
     print(f"{path}: the tables and what they were made from", flush=True)
 

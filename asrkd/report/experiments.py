@@ -76,13 +76,25 @@ def draw(figures: Sequence[Lines | HeatMap]) -> list[str]:
     return [lines(figure) if isinstance(figure, Lines) else heat_map(figure) for figure in figures]
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """Raises UserError when the file holds something else than a result. Others' results lie beside it, so that its
+    folder is not to be deleted."""
+    try:
+        value = read_json(path)
+    except UserError:
+        value = None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected the result of an experiment, found none; delete this file alone")
+    return value
+
+
 def _is_another(stamp: Path, was: str) -> bool:
     """An input that was deleted since, to have its room, is none."""
     return stamp.is_file() and read_json(stamp).get("identity") != was
 
 
 def _read(path: Path) -> Experiment:
-    value = without_folders(read_json(path))
+    value = without_folders(read_result(path))
     try:
         tables = [Table(**table) for table in value["tables"]]
         made = f"{value['command']}, {duration(value['seconds'])}, commit {value['commit'] or 'unknown'}."

@@ -59,6 +59,10 @@ def test_what_is_no_result_is_refused(exp: Path) -> None:
     write_json(exp / "experiments" / "sizes.json", {"name": "sizes"})
     with pytest.raises(UserError, match=r"sizes\.json: expected the result of an experiment, found KeyError"):
         experiment_hashes(exp)
+    for text in ('{"name": ', "[1]"):
+        (exp / SIZES).write_text(text)
+        with pytest.raises(UserError, match=r"sizes\.json: .* found none; delete this file alone"):
+            experiment_hashes(exp)
 
 
 def test_what_was_made_from_other_models_is_left_out(
