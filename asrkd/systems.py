@@ -33,8 +33,9 @@ def student_name(temperature: float, run: int = 1) -> str:
 
 def student_runs(config: Config) -> list[tuple[float, int]]:
     """The temperature of each student, and which of that temperature's runs it is: the first one may have several."""
-    first, *others = config.distill.temperatures
-    return [(first, run) for run in range(1, config.distill.students + 1)] + [(other, 1) for other in others]
+    counts = [config.distill.students if place == 0 else 1 for place in range(len(config.distill.temperatures))]
+    pairs = zip(config.distill.temperatures, counts, strict=True)
+    return [(temperature, run) for temperature, count in pairs for run in range(1, count + 1)]
 
 
 def limited_name(targets: str, share: float) -> str:
