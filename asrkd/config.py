@@ -2,8 +2,12 @@
 
 The defaults are those of the CPU recipe on a few hours of 16 kHz speech. An experiment's own `config.yaml` keeps what
 was chosen, so that a later call of any stage needs no option again.
+
+What was made before there was a key counts as made with the key's default (`with_newer_keys`). So the default of a new
+key is what was done before it, and stays that; a key for which this is not so needs another name.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -211,3 +215,13 @@ def section(config: Config, *names: str) -> dict[str, Any]:
             value = value[part]
         chosen[name] = value
     return chosen
+
+
+def with_newer_keys(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What `section` gave for a stamp once, with the keys that its whole sections did not have by then, each at its
+    default. A single key that a stamp lacks may have had any value: none is added."""
+    newest = asdict(Config())
+    return {
+        name: {**newest[name], **value} if name in newest and isinstance(value, Mapping) else value
+        for name, value in kept.items()
+    }

@@ -6,8 +6,6 @@ inputs (resume), or stale (say what changed, empty the folder, start again). A s
 outputs, so a step that is redone and comes out the same leaves what depends on it in peace.
 """
 
-from __future__ import annotations  # the k2 interpreter may be Python 3.8
-
 import json
 import platform
 import shutil
@@ -18,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from asrkd.config import with_newer_keys
 from asrkd.errors import UserError
 from asrkd.files import TEMPORARY, hash_file, hash_value, read_json, write_json
 
@@ -120,6 +119,13 @@ class Step:
         write_json(self.folder / STAMP, {"state": "begun", "config": self.config, "inputs": self.inputs})
         return True
 
+    def is_current(self) -> bool:
+        """Whether it is finished, of this config and these inputs: there would be no work to do but by force."""
+        stamp = _read_stamp(self.folder)
+        if stamp is None or stamp["state"] != "finished":
+            return False
+        return not _changes(stamp, self.config, self.inputs) and not _damaged(self.folder, stamp)
+
     def is_finished(self) -> bool:
         """For a job that may be run a second time, since another one's worker was killed: whether the first time was
         enough."""
@@ -212,7 +218,7 @@ def _damaged(folder: Path, stamp: Mapping[str, Any]) -> str | None:
 
 def _changes(stamp: Mapping[str, Any], config: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
     """What differs, in words: `features.dtype was float16, is float32`."""
-    was, now = _flat(stamp["config"]), _flat(config)
+    was, now = _flat(with_newer_keys(stamp["config"])), _flat(config)
     changed = (key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key))
     changes = [f"{key} was {_brief(was.get(key))}, is {_brief(now.get(key))}" for key in changed]
     old = stamp["inputs"]

@@ -4,12 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asrkd.config import TrainConfig
 from asrkd.errors import UserError
 from asrkd.experiment import Step, identity, locked
+from asrkd.files import read_json
 
 
 def make(folder: Path, content: str = "a", force: bool = False, **config: object) -> bool:
@@ -39,6 +43,51 @@ def test_a_long_list_is_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixtu
     make(tmp_path / "s", speakers=[f"s{n}" for n in range(300)], speeds=[1.0])
     make(tmp_path / "s", speakers=[f"s{n}" for n in range(200)], speeds=[0.9])
     assert "speakers was a list of 300, is a list of 200; speeds was [1.0], is [0.9]\n" in capsys.readouterr().out
+
+
+def without(config: dict[str, object], key: str) -> dict[str, object]:
+    return {name: value for name, value in config.items() if name != key}
+
+
+def test_a_newer_key_at_its_default_is_no_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole section that lacks a key was kept before there was that key."""
+    now = asdict(TrainConfig())
+    assert make(tmp_path / "s", train=without(now, "keep"), seed=1)
+    assert not make(tmp_path / "s", train=now, seed=1)
+    capsys.readouterr()
+    assert make(tmp_path / "s", train={**now, "keep": "last"}, seed=1)
+    assert "since train.keep was best, is last\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({"train": asdict(TrainConfig())}, {"train": without(asdict(TrainConfig()), "keep")}),  # a key that went
+        ({"train": {**asdict(TrainConfig()), "old": 0}}, {"train": asdict(TrainConfig())}),  # of another value, maybe
+        ({"train": asdict(TrainConfig(epochs=3))}, {"train": asdict(TrainConfig())}),  # another value than the default
+        ({}, {"train": asdict(TrainConfig())}),  # what did not depend on the section
+        ({}, {"train.precision": "auto"}),  # nor on the key, which had whatever value
+        ({"train": without(asdict(TrainConfig()), "keep")}, {"train": asdict(TrainConfig()), "seed": 0}),  # no config's
+    ],
+)
+def test_what_did_change_is_a_change(tmp_path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    make(tmp_path / "s", **was)
+    assert make(tmp_path / "s", **now)
+
+
+def test_what_is_current_needs_no_work(tmp_path: Path) -> None:
+    def step(**config: object) -> Step:
+        return Step(tmp_path / "s", made_by="stage 1", config=config, inputs={"data": "1234"})
+
+    assert not step(width=3).is_current()
+    step(width=3).begin()
+    assert not step(width=3).is_current()  # begun
+    make(tmp_path / "s", width=3)
+    assert step(width=3).is_current() and not step(width=4).is_current()
+    assert not Step(tmp_path / "s", made_by="stage 1", config={"width": 3}, inputs={"data": "another"}).is_current()
+    (tmp_path / "s" / "out.txt").write_text("longer than before")
+    assert not step(width=3).is_current()
+    assert read_json(tmp_path / "s" / "stamp.json")["state"] == "finished"  # it changed nothing
 
 
 def test_changed_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asrkd
-from asrkd.config import Config, section
+from asrkd.config import Config, section, with_newer_keys
 from asrkd.experiment import STAMP, identity
 from asrkd.files import write_json
 from asrkd.report.experiments import FOLDER, read_result
@@ -34,7 +34,7 @@ class Options:
     force: bool = False
 
     def place(self, name: str) -> str:
-        """Of an experiment under EXP/experiments, EXP/models and EXP/targets."""
+        """Of an experiment under EXP/experiments, EXP/models, EXP/targets and EXP/decode."""
         return f"quick/{name}" if self.quick else name
 
 
@@ -54,22 +54,24 @@ def run_experiment(
     work: Callable[[], Result],
     *,
     inputs: Mapping[str, str] | None = None,
+    sections: Sequence[str] = (),
     targets: Sequence[str] = (),
 ) -> None:
     """Do the work, unless its result is there and of the same config, options and inputs; print the tables.
 
-    inputs: name -> identity, beside the features, the labels and the members, which every experiment has. targets:
-    folders of soft targets that nothing needs once the result is there; they are removed then, and not before, so that
-    a call that was killed goes on. Raises UserError when an input is missing.
+    inputs: name -> identity, beside the features, the labels and the members, which every experiment has. sections: of
+    the config, beside those of the nets. targets: folders of soft targets that nothing needs once the result is there;
+    they are removed then, and not before, so that a call that was killed goes on. Raises UserError when an input is
+    missing.
     """
     path = exp / FOLDER / f"{options.place(name)}.json"
     made_from = {
-        "config": section(config, "model", "train", "ensemble", "distill"),
+        "config": section(config, "model", "train", "ensemble", "distill", *sections),
         "inputs": {**_inputs(exp, config), **(inputs or {})},
         "quick": options.quick,
         "epochs": options.epochs,
     }
-    if path.is_file() and not options.force and read_result(path).get("made_from") == made_from:
+    if path.is_file() and not options.force and _made_from(path) == made_from:
         print(f"{path}: finished, skipped", flush=True)
     else:
         began = time.monotonic()
@@ -110,6 +112,12 @@ def show(table: Table) -> None:
     console.print(drawn)
     for note in table.notes:
         console.print(note)
+
+
+def _made_from(path: Path) -> dict[str, Any]:
+    """What a result was made from, in the keys that the config has now."""
+    found: dict[str, Any] = read_result(path).get("made_from", {})
+    return {**found, "config": with_newer_keys(found.get("config", {}))}
 
 
 def _inputs(exp: Path, config: Config) -> dict[str, str]:
