@@ -1,6 +1,6 @@
 """Stage 9: dev and test decoded with every system, all with the same graph, beam and prior."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from asrkd.decode.scales import SECOND_LM
 from asrkd.experiment import Step, identity
 from asrkd.files import hash_file
 from asrkd.parallel import num_jobs, parallel
-from asrkd.systems import TRAINED_BY, systems
+from asrkd.systems import TRAINED_BY, System, systems
 
 
 def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
@@ -18,7 +18,15 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
 
     Raises UserError when an earlier stage is missing.
     """
-    common = {
+    decode_each(exp, config, systems(config), decoding_inputs(exp), "stage 9", force)
+
+
+def decoding_inputs(exp: Path) -> dict[str, str]:
+    """What every system is decoded from, beside its models: name -> identity.
+
+    Raises UserError when an earlier stage is missing.
+    """
+    inputs = {
         "data": identity(exp / "data", "stage 0"),
         "align": identity(exp / "align", "stage 3"),
         "graph": identity(exp / "graph", "stage 8"),
@@ -26,14 +34,28 @@ def decode_systems(exp: Path, config: Config, force: bool = False) -> None:
     }
     second = exp / "lang" / SECOND_LM
     if second.is_file():  # the graph does not depend on it
-        common[f"lang/{SECOND_LM}"] = hash_file(second)
+        inputs[f"lang/{SECOND_LM}"] = hash_file(second)
+    return inputs
+
+
+def decoding_step(
+    exp: Path, config: Config, system: System, inputs: Mapping[str, str], made_by: str, force: bool = False
+) -> Step:
+    """Of EXP/decode/<system>; inputs: those of `decoding_inputs`. Raises UserError when a model is missing."""
+    models = {f"models/{name}": identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
     chosen = section(config, "decode", "train.precision")
+    folder = exp / "decode" / system.name
+    return Step(folder, made_by=made_by, config=chosen, inputs={**inputs, **models}, force=force)
+
+
+def decode_each(
+    exp: Path, config: Config, found: Sequence[System], inputs: Mapping[str, str], made_by: str, force: bool
+) -> None:
+    """Those of the systems that are not decoded yet. Raises UserError when a model is missing."""
     jobs = []
     # The ensemble takes the longest, so it begins first.
-    for system in sorted(systems(config), key=lambda system: -len(system.models)):
-        models = {f"models/{name}": identity(exp / "models" / name, TRAINED_BY[system.kind]) for name in system.models}
-        inputs = {**common, **models}
-        step = Step(exp / "decode" / system.name, made_by="stage 9", config=chosen, inputs=inputs, force=force)
+    for system in sorted(found, key=lambda system: -len(system.models)):
+        step = decoding_step(exp, config, system, inputs, made_by, force)
         if step.begin():
             jobs.append((exp, config, system, step))
     if jobs:

@@ -1,8 +1,9 @@
-"""How many members it takes: the ensemble's accuracy and its student's by the number of members, how much members
-disagree, and how far confidences can be believed."""
+"""How many members it takes: the ensemble's accuracy and WER and its student's by the number of members, how much
+members disagree, and how far confidences can be believed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from asrkd.config import Config
 from asrkd.experiments.frames import SPLITS, labelled, measure_models
 from asrkd.experiments.measures import BINS, SUMS, Measures, disagreement_sums, frame_sums, measures
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
+from asrkd.experiments.words import search_inputs, word_error_rates
 from asrkd.parallel import parallel
 from asrkd.report.figures import Lines, Series
 from asrkd.report.tables import Table
-from asrkd.systems import member_names
+from asrkd.systems import System, member_names
 from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import target_groups
 from asrkd.train.jobs import Training, train_models
@@ -25,15 +27,17 @@ from asrkd.train.students import student_config
 
 NAME = "members"
 COUNTS = (1, 2, 3, 5, 10)
+KINDS = ("ensemble", "student")
 
 
 def vary_members(exp: Path, config: Config, options: Options) -> None:
-    """The first 1, 2, 3, 5, 10 of the members that EXP has, and a student of each, on the ensemble's own targets."""
+    """The first 1, 2, 3, 5, 10 of the members that EXP has, and a student of each, on the ensemble's own targets; words
+    too where stage 8 has made a graph."""
     config = shortened(config, options)
     most = config.ensemble.members
     counts = [1] if options.quick else [count for count in COUNTS if count < most]
     counts = sorted({*counts, most})
-    place = options.place(NAME)
+    place, inputs = options.place(NAME), search_inputs(exp)
 
     def work() -> Result:
         students = _students(exp, config, counts, place, options.force)
@@ -55,13 +59,35 @@ def vary_members(exp: Path, config: Config, options: Options) -> None:
             }
             for number, count in enumerate(counts)
         ]
+        if inputs:
+            decoded = _systems(config, counts, place)
+            rates = word_error_rates(exp, config, decoded, inputs, f"experiment {NAME}", options.force)
+            for row, kind, split in product(by_count, KINDS, SPLITS):
+                row[f"{kind}_{split}"]["wer"] = rates[_name(place, kind, row["members"]), split]
         rows = by_count + [{"split": split, **found} for split, found in apart.items()]
         tables = [_counts_table(by_count), _calibration_table(systems)]
         if apart:
             tables.insert(1, _disagreement_table(apart, most))
         return Result(rows, tables, [_curve(by_count), _reliability(systems)])
 
-    run_experiment(exp, config, NAME, options, work, targets=[_targets(place, count) for count in counts])
+    sections = ["decode"] if inputs else []
+    targets = [_targets(place, count) for count in counts]
+    run_experiment(exp, config, NAME, options, work, inputs=inputs, sections=sections, targets=targets)
+
+
+def _name(place: str, kind: str, count: int) -> str:
+    """Of a system of `count` members, and of a student's folder under EXP/models."""
+    return f"{place}/{kind}-of-{count}"
+
+
+def _systems(config: Config, counts: Sequence[int], place: str) -> list[System]:
+    """The ensembles and their students, as they are decoded."""
+    members = member_names(config)
+    models = {
+        (kind, count): members[:count] if kind == "ensemble" else [_name(place, kind, count)]
+        for kind, count in product(KINDS, counts)
+    }
+    return [System(_name(place, kind, count), kind, own, f"{kind} of {count}") for (kind, count), own in models.items()]
 
 
 def _targets(place: str, count: int) -> str:
@@ -79,7 +105,7 @@ def _students(exp: Path, config: Config, counts: Sequence[int], place: str, forc
         write_targets(exp, few, {temperature: _targets(place, count)}, groups, f"experiment {NAME}", force=force)
         trainings.append(
             Training(
-                f"{place}/student-of-{count}",
+                _name(place, "student", count),
                 config.distill.seed,
                 config.distill.hard_weight,
                 temperature,
@@ -106,18 +132,29 @@ def _ensembles(exp: Path, config: Config, counts: Sequence[int], split: str) -> 
 
 def _counts_table(rows: Sequence[dict[str, Any]]) -> Table:
     columns = ["Members"]
-    columns += [f"{who} {split}" for who in ("Ensemble", "Student") for split in SPLITS]
+    columns += [f"{kind.title()} {split}" for kind in KINDS for split in SPLITS]
     columns += ["Cross-entropy ensemble test", "student test"]
     cells = [
         [str(row["members"])]
-        + [f"{row[f'{who}_{split}']['accuracy']:.2f}" for who in ("ensemble", "student") for split in SPLITS]
-        + [f"{row[f'{who}_test']['cross_entropy']:.3f}" for who in ("ensemble", "student")]
+        + [f"{row[f'{kind}_{split}']['accuracy']:.2f}" for kind in KINDS for split in SPLITS]
+        + [f"{row[f'{kind}_test']['cross_entropy']:.3f}" for kind in KINDS]
         for row in rows
     ]
     notes = [
         "Frame accuracy in percent, cross-entropy in nats a frame. The first so many members, and a student of one "
         "seed on their own targets."
     ]
+    if "wer" in rows[0]["ensemble_test"]:
+        columns += ["WER ensemble test", "student test"]
+        cells = [
+            own + [f"{row[f'{kind}_test']['wer']:.1f}" for kind in KINDS] for row, own in zip(rows, cells, strict=True)
+        ]
+        notes.append(
+            "WER in percent, decoded as in stage 9: one graph, beam and prior for all; the scales of each system are "
+            "those of its lowest WER on dev."
+        )
+    else:
+        notes.append("No WER: there was no decoding graph; run stage 8, and then this experiment again.")
     return Table("by-members", "Accuracy by the number of members", columns, cells, notes)
 
 

@@ -123,7 +123,8 @@ def stamps(
         "6 students": [],
         "7 limited data": [],
         "8 graph": [exp / "graph"],
-        "9 decoding": [exp / "decode"],
+        # An experiment's own systems lie beside them.
+        "9 decoding": [exp / "decode" / score.system.name for score in scores.all()],
         "10 scores": [exp / "counts", exp / "scores"],
     }
     if specialists:

@@ -21,7 +21,7 @@ from asrkd.experiments.targets import compare_targets
 from asrkd.experiments.temperature import points, vary_temperature
 from asrkd.experiments.untranscribed import transcribed_half, withhold_transcripts
 from asrkd.features.store import FrameStore
-from asrkd.files import read_json, write_npy
+from asrkd.files import read_json, write_json, write_npy
 from asrkd.models.dnn import load_model
 from asrkd.report.experiments import experiment_hashes
 from asrkd.settings import save_config
@@ -138,6 +138,8 @@ def test_members(exp: Path, config: Config) -> None:
     assert dev["other_pdf_percent"] == pytest.approx(differ, abs=0.4)
     assert dev["mean_pairwise_kl"] == pytest.approx(kl, rel=0.02)
     assert [table["name"] for table in found["tables"]] == ["by-members", "disagreement", "calibration"]
+    assert "wer" not in one["student_test"]
+    assert found["tables"][0]["notes"][-1].startswith("No WER: there was no decoding graph")
 
     config.ensemble.members = 1  # which has nobody to disagree with
     vary_members(exp, config, QUICK)
@@ -179,6 +181,15 @@ def test_a_quick_call_leaves_a_full_one_as_it_is(exp: Path, config: Config, caps
     capsys.readouterr()
     vary_size(exp, config, full)
     assert "sizes.json: finished, skipped" in capsys.readouterr().out
+    # What an asrkd without the key has made stays, as long as the key has its default.
+    value = read_json(path)
+    del value["made_from"]["config"]["train"]["keep"]
+    write_json(path, value)
+    vary_size(exp, config, full)
+    assert "sizes.json: finished, skipped" in capsys.readouterr().out
+    config.train.keep = "last"
+    vary_size(exp, config, full)
+    assert read_json(path)["made_from"]["config"]["train"]["keep"] == "last"
 
 
 def test_no_label_of_the_other_half_is_read(exp: Path, config: Config, tmp_path: Path) -> None:
