@@ -75,6 +75,8 @@ def realign(exp: Path, folder: Path, config: Config) -> None:
     log_prior = np.log(prior(exp))
     step = Step(folder / "align", made_by="tries", config={"realigned": True}, inputs={}, force=True)
     step.begin()
+    for name in MODEL:
+        shutil.copyfile(exp / "align" / name, step.folder / name)
     for split in SPLITS:
         features, cuts = exp / "features" / split, exp / "data" / f"{split}.jsonl.gz"
         store = FrameStore.open(features)
