@@ -25,10 +25,10 @@ from asrkd.systems import systems
 from benchmarks.timing import table
 
 TRIED: dict[str, list[Any]] = {
-    "search_beam": [9.0, 10.0, 12.0, 13.0, 15.0],
-    "lattice_beam": [4.0, 8.0],
-    "max_active": [1000, 4000],
-    "min_active": [0, 100],
+    "search_beam": [9.0, 10.0, 11.0, 12.0, 13.0, 15.0],
+    "lattice_beam": [4.0, 6.0, 8.0],
+    "max_active": [1000, 2000, 4000, 7000, 14000],
+    "min_active": [0, 30, 100],
 }
 
 

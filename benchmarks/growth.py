@@ -1,14 +1,13 @@
 """How time and memory grow with the hours of speech.
 
     python -m benchmarks.growth          the frames, the utterance table and the loader at 1, 10 and 100 made-up hours
-    python -m benchmarks.growth EXP      stages 0, 1, 3, 4 (an epoch of one member) and 5 on 1/9, 1/3 and all of EXP's
+    python -m benchmarks.growth EXP      stages 0 to 5 (4 with one epoch of one member) on 1/9, 1/3 and all of EXP's
                                          training cuts
 
 Memory is the peak of what belongs to the processes alone (RssAnon of all together), without the pages of mapped files.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from asrkd.train.data import LABELS, FrameData
 from asrkd.train.order import positions_of_steps
 from benchmarks.timing import table
 
-STEPS = ("data", "features", "align", "train", "soft-targets")
+STEPS = ("data", "features", "lang", "align", "train", "soft-targets")
 ONE_MODEL = ("ensemble.members=1", "train.epochs=1", "distill.top_k=0")
 FRAMES_AN_HOUR, UTTERANCE, MEL = 360_000, 1200, 40
 
@@ -90,7 +89,6 @@ def stages(exp: Path) -> str:
             config = load_config(exp / "config.yaml", overrides=[*named, *ONE_MODEL])
             folder.mkdir()
             save_config(config, folder / "config.yaml")
-            shutil.copytree(exp / "lang", folder / "lang")
             for step in STEPS:
                 begun = time.perf_counter()
                 with Peak() as peak:
