@@ -1,6 +1,8 @@
 """The search against other decoders: seconds a second of speech on one core, and WER, all in one run.
 
-    python -m benchmarks.decoding EXP [SYSTEM]      a finished experiment; SYSTEM is member-01 unless given
+    python -m benchmarks.decoding EXP [SYSTEM] [--audio] [section.key=value...]     a finished experiment
+
+SYSTEM is member-01 unless given. --audio leaves out the first table.
 
 k2's search, Kaldi's lattice decoder and Kaldi's best-path decoder (both of kaldi-decoder) go through EXP's own graph
 with the same scaled log-likelihoods, beam and limits; words are those of the scales that dev chose, or, of best paths,
@@ -101,9 +103,9 @@ def by_pocketsphinx(segments: Sequence[Segment], rate: int) -> tuple[float, list
     return time.perf_counter() - begun, texts
 
 
-def main(exp: Path, name: str) -> None:
+def main(exp: Path, name: str, audio_only: bool, overrides: list[str]) -> None:
     torch.set_num_threads(1)
-    config = load_config(exp / "config.yaml")
+    config = load_config(exp / "config.yaml", overrides=overrides)
     store, graph = FrameStore.open(exp / "features" / "test"), exp / "graph"
     cuts = read_cuts(exp / "data" / "test.jsonl.gz")
     references = {cut.id: cut.supervisions[0].text for cut in cuts}
@@ -130,18 +132,24 @@ def main(exp: Path, name: str) -> None:
             fbank(torch.from_numpy(samples), config.features)
     features = time.perf_counter() - begun
 
-    searches = {
-        "k2": by_k2(graph, store, loglikes, beam, scales),
-        "kaldi-decoder, lattices": by_kaldi(graph, loglikes, beam, scales),
-        "kaldi-decoder, best path": by_kaldis_best_path(graph, loglikes, beam, scales),
-    }
-    texts = {what: [text_of(words) for words in found] for what, (_, found) in searches.items()}
-    same = np.mean([one == other for one, other in zip(texts["k2"], texts["kaldi-decoder, lattices"], strict=True)])
-    head = [f"search, beam {beam.search:g}", "× real time, one core", "WER test"]
-    print(table(head, [row(what, seconds, texts[what]) for what, (seconds, _) in searches.items()]))
-    print(f"\nk2 and kaldi-decoder's lattices give the same words in {100 * same:.1f} % of {len(store)} utterances\n")
-    whole = features + posteriors + searches["k2"][0]
-    rows = [row("asrkd: audio, filterbanks, posteriors, k2", whole, texts["k2"])]
+    searched, words = by_k2(graph, store, loglikes, beam, scales)
+    texts = [text_of(own) for own in words]
+    if not audio_only:
+        lattices = by_kaldi(graph, loglikes, beam, scales)
+        best = by_kaldis_best_path(graph, loglikes, beam, scales)
+        theirs = [text_of(own) for own in lattices[1]]
+        rows = [
+            row("k2", searched, texts),
+            row("kaldi-decoder, lattices", lattices[0], theirs),
+            row("kaldi-decoder, best path", best[0], [text_of(own) for own in best[1]]),
+        ]
+        print(table([f"search, beam {beam.search:g}", "× real time, one core", "WER test"], rows))
+        same = np.mean([one == other for one, other in zip(texts, theirs, strict=True)])
+        print(
+            f"\nk2 and kaldi-decoder's lattices give the same words in {100 * same:.1f} % of {len(store)} utterances\n"
+        )
+    whole = features + posteriors + searched
+    rows = [row("asrkd: audio, filterbanks, posteriors, k2", whole, texts)]
     sphinx = by_pocketsphinx(segments, config.features.sample_rate)
     rows += [row("PocketSphinx", *sphinx)] if sphinx is not None else []
     print(table(["from audio to words", "× real time, one core", "WER test"], rows))
@@ -149,4 +157,6 @@ def main(exp: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "member-01")
+    exp, *rest = sys.argv[1:]
+    names = [word for word in rest if "=" not in word and not word.startswith("--")]
+    main(Path(exp), names[0] if names else "member-01", "--audio" in rest, [word for word in rest if "=" in word])
