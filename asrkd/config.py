@@ -155,10 +155,10 @@ class DecodeConfig:
 
     decoder: str = "k2"  # k2, or kaldi where no k2 can be had: slower, and blind to min_active and max_active
     acoustic_scale: float = 0.12  # of the log-likelihoods in the search
-    search_beam: float = 11.0
+    search_beam: float = 12.0
     lattice_beam: float = 6.0
     min_active: int = 30
-    max_active: int = 2000
+    max_active: int = 7000
     lm_scales: list[float] = field(default_factory=lambda: [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5])  # on dev
     insertion_penalties: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5])  # tried on dev
     n_best: int = 100  # hypotheses of an utterance for the second pass, which lang.rescore_order asks for
