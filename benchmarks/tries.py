@@ -24,13 +24,13 @@ from asrkd.align.viterbi import best_path
 from asrkd.config import Config
 from asrkd.corpus.cuts import SPLITS
 from asrkd.decode.graph import build_graph
+from asrkd.decode.prepare import run_systems
 from asrkd.decode.split import HYPOTHESES, decode_system, prior
 from asrkd.experiment import Step, locked
 from asrkd.features.extract import extract_features
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json, read_jsonl, write_json, write_npy
 from asrkd.models.dnn import load_model
-from asrkd.parallel import parallel
 from asrkd.score.counts import word_errors
 from asrkd.settings import load_config, save_config
 from asrkd.systems import member_names, systems
@@ -62,7 +62,7 @@ def run(exp: Path, folder: Path, overrides: list[str], wer: bool, realigned: boo
             members = [system for system in systems(config) if system.kind == "member"]
             steps = [Step(folder / "decode" / m.name, made_by="tries", config={}, inputs={}) for m in members]
             jobs = [(folder, config, m, step) for m, step in zip(members, steps, strict=True) if step.begin()]
-            parallel(decode_system, jobs, config.run, what="decoding", unit="members", lone=False)
+            run_systems(decode_system, jobs, config.run, what="decoding")
             cuts = folder / "data" / "test.jsonl.gz"
             made = [word_errors(cuts, step.folder / "test" / HYPOTHESES).wer for step in steps]
             write_json(folder / "wer.json", [100 * value for value in made])
