@@ -62,12 +62,14 @@ def run(exp: Path, step: str) -> str:
 
 
 def kill_during(exp: Path, step: str, seconds: float) -> None:
-    """Start the step and kill it and all of its processes after that many seconds."""
+    """Start the step and kill it and all of its processes after that many seconds, unless it has ended."""
     with subprocess.Popen(
         command(exp, step), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            process.wait(seconds)  # a step that a kill before has left little of may end first
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def identities(exp: Path) -> dict[str, str]:
