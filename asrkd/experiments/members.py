@@ -17,7 +17,7 @@ from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.experiments.words import search_inputs, word_error_rates
 from asrkd.parallel import parallel
 from asrkd.report.figures import Lines, Series
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.systems import System, member_names
 from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import target_groups

@@ -17,7 +17,7 @@ from asrkd.experiment import STAMP, identity
 from asrkd.files import write_json
 from asrkd.report.experiments import FOLDER, read_result
 from asrkd.report.figures import HeatMap, Lines
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.systems import member_names
 from asrkd.train.jobs import at_speed
 

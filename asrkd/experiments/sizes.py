@@ -10,7 +10,7 @@ from asrkd.experiments.frames import measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.train.jobs import Training, at_speed, targets_name, train_models
 from asrkd.train.students import student_config
 

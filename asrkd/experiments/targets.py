@@ -16,7 +16,7 @@ from asrkd.experiments.measures import Measures, measures
 from asrkd.experiments.result import Options, Result, run_experiment
 from asrkd.features.store import FrameStore
 from asrkd.parallel import parallel
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import Group, target_groups, teacher_identities
 

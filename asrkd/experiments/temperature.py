@@ -11,7 +11,7 @@ from asrkd.experiments.frames import measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.files import read_json
 from asrkd.report.figures import HeatMap
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.soft_targets import write_targets

@@ -14,8 +14,9 @@ from asrkd.errors import UserError
 from asrkd.experiments.frames import SPLITS, measure_models
 from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.features.store import FrameStore
+from asrkd.report.cells import NONE, share_text
 from asrkd.report.shares import NOISE, share_kept, spread
-from asrkd.report.tables import NONE, Table, share_text
+from asrkd.report.table import Table
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
 from asrkd.train.jobs import Training, train_models

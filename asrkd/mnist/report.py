@@ -60,7 +60,7 @@ def _build(step: Step, exp: Path, config: Config, stamps: Mapping[str, list[dict
     from asrkd.mnist.tables import nets_table, partial_table, sweep_table
     from asrkd.report import facts
     from asrkd.report.page import page
-    from asrkd.report.tables import markdown
+    from asrkd.report.table import markdown
 
     scores = read_json(exp / "scores" / SCORES)
     times = {stage: facts.seconds(found) for stage, found in stamps.items()}

@@ -6,8 +6,9 @@ from typing import Any
 from asrkd.config import Config
 from asrkd.mnist import paper
 from asrkd.mnist.nets import ONLY_7_8, PARTIALS, PLAIN, STUDENT, WITHOUT_3, seeds, small_config, sweep_name
+from asrkd.report.cells import NONE
 from asrkd.report.shares import spread
-from asrkd.report.tables import NONE, Table
+from asrkd.report.table import Table
 from asrkd.systems import member_names
 
 Scores = Mapping[str, Any]  # of EXP/scores/scores.json

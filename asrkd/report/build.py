@@ -15,12 +15,14 @@ from asrkd.experiment import Step
 from asrkd.files import read_jsonl, write_json, write_text
 from asrkd.report import details, experiments, facts, paper, tables
 from asrkd.report.audio import sounds
+from asrkd.report.cells import share_text
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.page import Fact, figures, page
 from asrkd.report.plots import Curve, squares
 from asrkd.report.scores import Scores, read_comparisons
 from asrkd.report.shares import spread
 from asrkd.report.specialists import FOLDER, specialists_tables
+from asrkd.report.table import Table, markdown
 from asrkd.report.utterances import Example, examples
 
 TITLE = "Distilling an ensemble of acoustic models"
@@ -110,8 +112,8 @@ def build(
     print(f"{step.folder / 'index.html'}: the report", flush=True)
 
 
-def results_markdown(all_tables: Sequence[tables.Table], lead: str, config: str) -> str:
-    parts = [f"# {TITLE}\n", f"{lead}\n", *(tables.markdown(table) for table in all_tables)]
+def results_markdown(all_tables: Sequence[Table], lead: str, config: str) -> str:
+    parts = [f"# {TITLE}\n", f"{lead}\n", *(markdown(table) for table in all_tables)]
     return "\n".join([*parts, f"## The config\n\n```yaml\n{config}```\n"])
 
 
@@ -145,7 +147,7 @@ def headline(scores: Scores, shares: Sequence[tables.ShareRow]) -> list[Fact]:
     ]
     for row in shares:
         if row.split == "test" and row.paper is not None:
-            found.append(Fact(tables.share_text(row.accuracy), row.name, f"paper: {row.paper:.0f} %"))
+            found.append(Fact(share_text(row.accuracy), row.name, f"paper: {row.paper:.0f} %"))
     return found
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from asrkd.errors import UserError
 from asrkd.files import read_json, read_jsonl
+from asrkd.report.cells import NONE
 from asrkd.report.scores import Score, Scores
-from asrkd.report.tables import NONE, Table
+from asrkd.report.table import Table
 from asrkd.score.confusions import KINDS, Confusion, SpeakerErrors
 from asrkd.score.phones import phone_accuracy
 from asrkd.score.plausible import FACTOR, Rates, implausible

@@ -12,7 +12,7 @@ from asrkd.progress import duration
 from asrkd.report.facts import without_folders
 from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.scores import Scores
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 
 FOLDER = "experiments"
 

@@ -11,8 +11,9 @@ from asrkd.experiment import STAMP
 from asrkd.files import read_json
 from asrkd.parallel import cores
 from asrkd.progress import duration
+from asrkd.report.cells import NONE
 from asrkd.report.scores import Score, Scores
-from asrkd.report.tables import NONE, Table
+from asrkd.report.table import Table
 
 SPLITS = ("train", "dev", "test")
 REPORTS = {"data": "Corpus", "lang": "Lexicon and language model", "align": "Alignment", "graph": "Decoding graph"}

@@ -10,7 +10,7 @@ from asrkd.corpus.left_out import LeftOut
 from asrkd.report.plots import Bar, Curve, bars, training_curves
 from asrkd.report.scores import Score, Scores
 from asrkd.report.shares import spread
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 from asrkd.report.utterances import Example
 
 

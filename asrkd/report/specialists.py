@@ -7,7 +7,8 @@ from typing import Any
 from asrkd.errors import UserError
 from asrkd.experiment import STAMP, identity
 from asrkd.files import read_json
-from asrkd.report.tables import NONE, Table
+from asrkd.report.cells import NONE
+from asrkd.report.table import Table
 
 FOLDER = Path("specialists", "results")
 OWN = ("specialists/", "models/specialist-", "models/student-combined", "models/student-generalist")

@@ -1,24 +1,24 @@
-"""The tables, as rows of text that Markdown and HTML share: the paper's Tables 1 and 5 beside ours, the shares."""
+"""The tables of the speech recipes: the paper's Tables 1 and 5 beside ours, the shares, the comparisons."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from asrkd.report import paper
+from asrkd.report.cells import (
+    NONE,
+    interval_text,
+    number_text,
+    percent_text,
+    probability_text,
+    range_text,
+    share_text,
+    signed_text,
+    spread_text,
+)
 from asrkd.report.scores import Comparison, Score, Scores
-from asrkd.report.shares import Share, Spread, share_kept, spread
+from asrkd.report.shares import Share, share_kept, spread
+from asrkd.report.table import Table
 from asrkd.score.summary import Interval
-
-NONE = "–"  # no value: the notes of the table say why, or there is none in the paper
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str  # the anchor on the page
-    title: str
-    columns: list[str]  # the first one names the row
-    rows: list[list[str]]
-    notes: list[str] = field(default_factory=list)
-    texts: int = 1  # so many columns, from the left, hold words; the others hold numbers
 
 
 def whole_data(scores: Scores) -> Table:
@@ -59,13 +59,13 @@ def limited_data(scores: Scores, folds: int) -> Table:
         [
             "all",
             "hard",
-            _spread(spread([m.train_accuracy for m in scores.members]), 1),
+            spread_text(spread([m.train_accuracy for m in scores.members]), 1),
             f"{paper.ALL_HARD.train_accuracy:.1f}",
-            _spread(spread([m.test.frame_accuracy for m in scores.members]), 1),
+            spread_text(spread([m.test.frame_accuracy for m in scores.members]), 1),
             f"{paper.ALL_HARD.test_accuracy:.1f}",
-            _spread(spread([m.test.cross_entropy for m in scores.members]), 2),
-            _spread(spread([m.test.wer for m in scores.members]), 1),
-            _interval(scores.baseline_interval),
+            spread_text(spread([m.test.cross_entropy for m in scores.members]), 2),
+            spread_text(spread([m.test.wer for m in scores.members]), 1),
+            interval_text(scores.baseline_interval),
         ]
     ]
     for share, pair in scores.limited.items():
@@ -81,7 +81,7 @@ def limited_data(scores: Scores, folds: int) -> Table:
                     f"{theirs.test_accuracy:.1f}" if known else NONE,
                     f"{score.test.cross_entropy:.2f}",
                     f"{score.test.wer:.1f}",
-                    _interval(score.test.interval),
+                    interval_text(score.test.interval),
                 ]
             )
     who = "the ensemble, which has seen all of the data, as in the paper."
@@ -130,7 +130,8 @@ def share_rows(scores: Scores) -> list[ShareRow]:
 def shares(rows: Sequence[ShareRow]) -> Table:
     columns = ["Share", "Set", "Frame accuracy", "Cross-entropy", "paper"]
     cells = [
-        [r.name, r.split, share_text(r.accuracy), share_text(r.cross_entropy), _number(r.paper, 0, " %")] for r in rows
+        [r.name, r.split, share_text(r.accuracy), share_text(r.cross_entropy), number_text(r.paper, 0, " %")]
+        for r in rows
     ]
     notes = [
         "The ensemble's gain is over the mean baseline; the gap lies between hard targets on a share of the data and "
@@ -140,7 +141,7 @@ def shares(rows: Sequence[ShareRow]) -> Table:
     for row in rows:
         if row.runs:
             accuracy, cross_entropy = (
-                ", ".join(_percent(share) for share in own) for own in zip(*row.runs, strict=True)
+                ", ".join(percent_text(share) for share in own) for own in zip(*row.runs, strict=True)
             )
             notes.append(
                 f"Run by run, {row.name}, {row.split}: frame accuracy {accuracy}; cross-entropy {cross_entropy}."
@@ -159,10 +160,10 @@ def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
             r.system,
             r.baseline,
             f"{r.difference:+.2f}",
-            _signed(r.interval),
-            _signed(r.interval_by_speaker),
+            signed_text(r.interval),
+            signed_text(r.interval_by_speaker),
             NONE if r.better is None else f"{r.better:.0f} %",
-            _probability(r.p),
+            probability_text(r.p),
         ]
         for r in rows
     ]
@@ -171,8 +172,8 @@ def comparisons(rows: Sequence[Comparison], speakers: int) -> Table:
         "Points of WER on test, below zero where the first system is better: a paired bootstrap over the test "
         "utterances. “Fewer errors in” is the share of the resamples in which the first system makes fewer errors.",
         "p is how often systems that do not differ would be as far apart: the matched pairs test of Gillick and Cox "
-        f"(NIST's MAPSSWE, two-sided), on {_range(segments)} segments, which end where all systems compared have two "
-        "words in a row right. It is of these speakers too, and means little on fewer than 50 segments.",
+        f"(NIST's MAPSSWE, two-sided), on {range_text(segments)} segments, which end where all systems compared have "
+        "two words in a row right. It is of these speakers too, and means little on fewer than 50 segments.",
         f"Test has {speakers} speaker{'' if speakers == 1 else 's'}. “By speaker”, speakers are resampled, each with "
         "all of its utterances, for what others would give; where there are fewer than some dozens, others would move "
         "the differences by more than either interval says. Member 1 is one training run, with the luck of its seed.",
@@ -209,7 +210,7 @@ def _one_by_one(name: str, title: str, scores: Sequence[Score]) -> Table:
             f"{score.dev.cross_entropy:.2f}",
             f"{score.test.cross_entropy:.2f}",
             f"{score.test.wer:.1f}",
-            _interval(score.test.interval),
+            interval_text(score.test.interval),
         ]
         for score in scores
     ]
@@ -220,16 +221,6 @@ def student_label(scores: Scores) -> str:
     """Of the row of the student, which is the mean of its runs."""
     label, runs = scores.runs[0].system.label, len(scores.runs)
     return label if runs == 1 else f"{label} (mean of {runs})"
-
-
-def markdown(table: Table) -> str:
-    """A heading, the table and its notes; numbers to the right."""
-    lines = [f"## {table.title}", "", _line(table.columns)]
-    lines.append(_line(["---" if place < table.texts else "---:" for place in range(len(table.columns))]))
-    lines += [_line(row) for row in table.rows]
-    for note in table.notes:
-        lines += ["", note]
-    return "\n".join(lines) + "\n"
 
 
 def _both_splits(
@@ -266,26 +257,22 @@ def _both_splits(
     ]
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def _row(label: str, runs: Sequence[Score], interval: Interval | None, theirs: paper.WholeData | None) -> list[str]:
     """The mean of runs that differ in their seed, with its spread; of a single one, that one."""
 
     def mean(measure: Callable[[Score], float], digits: int) -> str:
-        return _spread(spread([measure(run) for run in runs]), digits)
+        return spread_text(spread([measure(run) for run in runs]), digits)
 
     return [
         label,
         mean(lambda run: run.dev.frame_accuracy, 1),
         mean(lambda run: run.test.frame_accuracy, 1),
-        _number(theirs.frame_accuracy if theirs else None, 1),
+        number_text(theirs.frame_accuracy if theirs else None, 1),
         mean(lambda run: run.dev.cross_entropy, 2),
         mean(lambda run: run.test.cross_entropy, 2),
         mean(lambda run: run.test.wer, 1),
-        _interval(interval),
-        _number(theirs.wer if theirs else None, 1),
+        interval_text(interval),
+        number_text(theirs.wer if theirs else None, 1),
         *(f"{spread([counts[kind] for counts in map(_errors, runs)]).mean:.0f}" for kind in range(3)),
     ]
 
@@ -294,43 +281,6 @@ def _errors(score: Score) -> tuple[int, int, int]:
     return score.test.substitutions, score.test.deletions, score.test.insertions
 
 
-def _interval(interval: Interval | None) -> str:
-    return NONE if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
-
-
 def _why_none(intervals: Sequence[Interval | None]) -> list[str]:
     """The note of a table where they are missing."""
     return ["Test has one utterance, and an interval needs two at least."] if None in intervals else []
-
-
-def _signed(interval: Interval | None) -> str:
-    return NONE if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
-
-
-def _probability(p: float | None) -> str:
-    if p is None:
-        return NONE
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def _range(numbers: Sequence[int]) -> str:
-    """Of sorted numbers."""
-    return f"{numbers[0]:,}" + ("" if numbers[0] == numbers[-1] else f" to {numbers[-1]:,}")
-
-
-def _spread(value: Spread, digits: int) -> str:
-    return f"{value.mean:.{digits}f}" + ("" if value.sd is None else f" ± {value.sd:.{digits}f}")
-
-
-def _percent(share: Share) -> str:
-    return _number(share.percent, 0, " %")
-
-
-def share_text(share: Share) -> str:
-    if share.percent is None:
-        return NONE
-    return f"{share.percent:.0f}" + ("" if share.spread is None else f" ± {share.spread:.0f}") + " %"
-
-
-def _number(value: float | None, digits: int, unit: str = "") -> str:
-    return NONE if value is None else f"{value:.{digits}f}{unit}"

@@ -13,7 +13,7 @@ from asrkd.report.experiments import draw, experiment_hashes, read_experiments, 
 from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.prepare import write_report
 from asrkd.report.scores import read_scores
-from asrkd.report.tables import Table
+from asrkd.report.table import Table
 
 LINES = Lines("By <size>", "parameters", "%", [Series("hard", "hard", [1e4, 1e6], [40.0, 50.5])], log_x=True)
 RELIABILITY = Lines(

@@ -6,6 +6,7 @@ import pytest
 from asrkd.config import Config
 from asrkd.report import tables
 from asrkd.report.scores import Scores, read_comparisons, read_scores
+from asrkd.report.table import Table, markdown
 
 
 @pytest.fixture
@@ -139,7 +140,5 @@ def test_a_test_set_of_one_utterance_has_dashes_for_intervals_and_the_reason(exp
 
 
 def test_markdown() -> None:
-    table = tables.Table("name", "Title", ["", "Set", "a|b"], [["x", "dev", "1"]], ["A note."], texts=2)
-    assert tables.markdown(table) == (
-        "## Title\n\n|  | Set | a\\|b |\n| --- | --- | ---: |\n| x | dev | 1 |\n\nA note.\n"
-    )
+    table = Table("name", "Title", ["", "Set", "a|b"], [["x", "dev", "1"]], ["A note."], texts=2)
+    assert markdown(table) == ("## Title\n\n|  | Set | a\\|b |\n| --- | --- | ---: |\n| x | dev | 1 |\n\nA note.\n")
