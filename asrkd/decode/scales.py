@@ -66,4 +66,5 @@ def _say_edge(grid: Sequence[Point], best: int) -> None:
         values = sorted({getattr(point, key) for point in grid})
         value = getattr(grid[best], key)
         if len(values) > 1 and value in (values[0], values[-1]) and value != 0:
-            print(f"the best of decode.{option} on dev is {value:g}, the last of those tried; try more", flush=True)
+            end = "lowest" if value == values[0] else "highest"
+            print(f"the best of decode.{option} on dev is {value:g}, the {end} of those tried; try more", flush=True)
