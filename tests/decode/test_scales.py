@@ -27,7 +27,8 @@ def test_wer_is_that_of_stage_10() -> None:
 
 def test_the_last_value_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     choose({"u": ["A", "B", "B"]}, GRID, {"u": "a"})
-    assert capsys.readouterr().out == "the best of decode.lm_scales on dev is 0.5, the lowest of those tried; try more\n"
+    told = "the best of decode.lm_scales on dev is 0.5, the lowest of those tried; try more\n"
+    assert capsys.readouterr().out == told
     choose({"u": ["B", "A", "B"]}, GRID[1:], {"u": "b"})  # a penalty of 0 is none
     assert capsys.readouterr().out == ""
 
