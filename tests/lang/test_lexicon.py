@@ -1,5 +1,7 @@
 import gzip
+from functools import partial
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,11 +24,20 @@ from asrkd.lang.lexicon import (
 )
 
 letters = st.characters(codec="utf-8", categories=["L", "N", "P", "S"])
-words = st.text(letters, min_size=1, max_size=6).filter(
-    lambda word: word not in (*NOT_WORDS, UNKNOWN) and not word.startswith(("#", ";;;")) and not VARIANT.search(word)
+# Files are read in NFC, and so is what is written into them here.
+words = (
+    st.text(letters, min_size=1, max_size=6)
+    .map(partial(normalize, "NFC"))
+    .filter(
+        lambda word: (
+            word not in (*NOT_WORDS, UNKNOWN) and not word.startswith(("#", ";;;")) and not VARIANT.search(word)
+        )
+    )
 )
-phones = st.text(st.characters(categories=["Lu", "Ll"]), min_size=1, max_size=3).filter(
-    lambda phone: phone not in (SILENCE, NOISE)
+phones = (
+    st.text(st.characters(categories=["Lu", "Ll"]), min_size=1, max_size=3)
+    .map(partial(normalize, "NFC"))
+    .filter(lambda phone: phone not in (SILENCE, NOISE))
 )
 entries = st.dictionaries(
     words,
