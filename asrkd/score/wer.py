@@ -46,9 +46,8 @@ def score_texts(
 ) -> WordErrors:
     """Align `hypotheses` with `references`, both utterance id -> text; speakers: utterance id -> who said it.
 
-    Either text may be empty. Words are compared in capitals and in Unicode's form NFC; nothing else is
-    normalised. Raises UserError when a
-    hypothesis has no reference, or when the references have no word.
+    Either text may be empty. Words are compared in capitals and in Unicode's form NFC; nothing else is normalised.
+    Raises UserError when a hypothesis has no reference, or when the references have no word.
     """
     unknown = sorted(hypotheses.keys() - references.keys())
     if unknown:

@@ -64,11 +64,12 @@ def train_model(
     """Train a net into `folder`: model.safetensors and card.json of the epoch to keep, and curves.jsonl.
 
     targets: soft targets of the training frames, a store for each of the config's speeds; none when the loss has
-    hard_weight 1. card: what the model's card
-    tells beside its shape and training. compiled: the steps go through torch.compile. start: the weights to begin with;
-    None draws them from the seed. halves: what batches are drawn from, of the frames of `train`; None is all of them.
-    dev_numbers: the frames of dev to evaluate on; None is all. A call that was killed goes on from its last checkpoint,
-    and its weights come out the same to the bit. Raises UserError when the loss is no longer finite.
+    hard_weight 1. card: what the model's card tells beside its shape and training. compiled: the steps go through
+    torch.compile. start: the weights to begin with; None draws them from the seed. halves: what batches are drawn from,
+    of the frames of `train`; None is all of them. dev_numbers: the frames of dev to evaluate on; None is all.
+
+    A call that was killed goes on from its last checkpoint, and its weights come out the same to the bit. Raises
+    UserError when the loss is no longer finite.
     """
     name = folder.name
     model = AcousticModel(train.num_mel, num_pdfs, model_config)
