@@ -91,6 +91,11 @@ def check_dense(probs: Tensor, mask: Tensor | None, validate: bool) -> None:
         _check_distribution("targets", probs.amin(-1), probs.sum(-1), mask)
 
 
+def may_be_masked(logits: Tensor) -> bool:
+    """Whether a class may have a logit of -inf: looked for where values are looked at, else taken for granted."""
+    return logits.numel() > 0 and not (_looked_at(False, logits) and bool(logits.detach().amin() > -torch.inf))
+
+
 def _looked_at(validate: bool, *tensors: Tensor | None) -> bool:
     """Whether to look at values: where asked for, else where they are there without a wait, on a CPU and not compiled.
 

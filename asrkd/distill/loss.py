@@ -25,6 +25,7 @@ from asrkd.distill.checks import (
     check_tail_values,
     check_temperature,
     check_top_k,
+    may_be_masked,
     upcast,
 )
 from asrkd.distill.targets import SoftTargets, Tail
@@ -177,7 +178,9 @@ def soft_cross_entropy(
         probs = torch.where(mask.unsqueeze(-1), probs, 0)
     check_dense(probs, mask, validate)
     log_q = (logits / temperature).log_softmax(-1)  # (..., C)
-    empty = probs == 0
-    if probs.requires_grad:  # theirs is -log q, but for the classes that both give nothing
-        empty = empty & (log_q == -torch.inf)
-    return -(probs * torch.where(empty, 0, log_q)).sum(-1)
+    if may_be_masked(logits):  # two more passes over all classes, which most calls do not need
+        empty = probs == 0
+        if probs.requires_grad:  # theirs is -log q, but for the classes that both give nothing
+            empty = empty & (log_q == -torch.inf)
+        log_q = torch.where(empty, 0, log_q)
+    return -(probs * log_q).sum(-1)
