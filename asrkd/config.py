@@ -110,7 +110,8 @@ class EnsembleConfig:
 
 @dataclass
 class DistillConfig:
-    """Stages 5 and 6. A student for every temperature; the first is the one that the tables call the student."""
+    """Stages 5 and 6. A student for every temperature; the first is the one that the tables call the student. Stage 7's
+    nets on soft targets are trained as the students are, in the members' shape."""
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5

@@ -9,14 +9,18 @@ from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.systems import limited_name
 from asrkd.train.jobs import Training, train_models
+from asrkd.train.students import student_config
 
 
 def train_limited(exp: Path, config: Config, force: bool = False) -> None:
     """Train EXP/models/hard-3 and soft-3, ... on the same share of each speaker's utterances, from the same weights.
 
-    Of both the epoch that is best on dev is kept. The soft targets are stage 5's of the first temperature, by
-    teachers that saw much more of the data. Raises UserError when an input is missing or a loss is no longer finite.
+    Those on hard targets are trained as the members are, those on soft ones as the students, in the members' shape; of
+    both the epoch that is best on dev is kept. The soft targets are stage 5's of the first temperature, by teachers
+    that saw much more of the data. Raises UserError when an input is missing or a loss is no longer finite.
     """
+    of_students = student_config(config)
+    taught = replace(config, train=of_students.train, model=replace(config.model, dropout=of_students.model.dropout))
     store = FrameStore.open(exp / "features" / "train")
     trainings = []
     for share in config.limited.shares:
@@ -25,9 +29,8 @@ def train_limited(exp: Path, config: Config, force: bool = False) -> None:
         about = {"share": share, "subset_seed": config.limited.seed, "utterances": len(utterances)}
         hard = Training(limited_name("hard", share), config.limited.seed, utterances=utterances, about=about)
         weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
-        heard = replace(config, train=replace(config.train, speeds=config.distill.speeds))
         soft = replace(
-            hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature, config=heard
+            hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature, config=taught
         )
         trainings += [hard, soft]
     train_models(exp, config, trainings, "stage 7", force)

@@ -41,7 +41,7 @@ def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict
 
 
 def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    config.distill.hidden_layers, config.distill.hidden_size = 2, 16
+    config.distill.hidden_layers, config.distill.hidden_size, config.distill.dropout = 2, 16, 0.0
     with pytest.raises(UserError, match="member-01: not there yet; stage 4"):
         make_soft_targets(exp, config)
     train_members(exp, config)
@@ -59,9 +59,13 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
             assert card["dev_accuracy"] == max(curve["dev_accuracy"] for curve in curves)
             assert (exp / "models" / name / "model.safetensors").exists()
             assert not (exp / "models" / name / "checkpoint.safetensors").exists()
-    settings = {name: read_json(exp / "models" / name / "card.json")["train"] for name in ("member-01", "student-T2")}
-    assert [settings[name]["epochs"] for name in settings] == [config.train.epochs, config.distill.epochs]
-    assert [settings[name]["weight_decay"] for name in settings] == [0.0003, 0.0]
+    # On a share of the data, hard targets are learnt as the members learn and soft ones as the students do.
+    for name in ("member-01", "hard-30", "student-T2", "soft-30"):
+        card, as_member = read_json(exp / "models" / name / "card.json"), name in ("member-01", "hard-30")
+        assert card["train"]["epochs"] == (config.train if as_member else config.distill).epochs
+        assert card["train"]["weight_decay"] == (0.0003 if as_member else 0.0)
+        assert card["train"]["speeds"] == ([0.9, 1.0, 1.1] if as_member else [1.0])
+        assert card["model"]["dropout"] == (0.1 if as_member else 0.0)
     # Smaller ones where the config says so, beside members and limited-data models that stay as they are.
     shapes = {
         name: [tuple(weight.shape) for weight in load_model(exp / "models" / name)[0].state_dict().values()]
