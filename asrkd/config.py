@@ -84,12 +84,13 @@ class ModelConfig:
 
 @dataclass
 class TrainConfig:
-    """The one training loop: mini-batch momentum SGD. The rate rises over a fiftieth of the steps and falls to 0 along
-    a cosine over the rest."""
+    """The one training loop. The rate rises over a fiftieth of the steps and falls to 0 along a cosine over the
+    rest."""
 
     batch_size: int = 512
+    optimizer: str = "sgd"  # mini-batch SGD with momentum, or adamw
     learning_rate: float = 0.08
-    momentum: float = 0.9
+    momentum: float = 0.9  # of sgd
     weight_decay: float = 0.0003
     max_norm: float = 0.0  # of the weights into each hidden unit; 0 limits nothing
     epochs: int = 8
@@ -120,6 +121,8 @@ class DistillConfig:
     hidden_size: int = 0  # of the students' layers; 0 is model.hidden_size
     dropout: float = 0.1  # of the students, in place of model.dropout
     epochs: int = 12  # of the students, in place of train.epochs: they overfit less
+    optimizer: str = "sgd"  # of the students, in place of train.optimizer
+    learning_rate: float = 0.0  # of the students; 0 is train.learning_rate
     weight_decay: float = 0.0  # of the students, in place of train.weight_decay
     speeds: list[float] = field(default_factory=lambda: [1.0])  # each with targets of its own, in place of train.speeds
     top_k: int = 50  # pdfs kept of each frame; 0 keeps all of them, in 8 bits each

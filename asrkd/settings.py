@@ -125,6 +125,8 @@ def validate(config: Config) -> None:
     expect(c.train.jitter == 0 or (c.train.jitter > 0 and image), "train.jitter", c.train.jitter, images)
     expect(c.train.keep in ("best", "last"), "train.keep", c.train.keep, "best or last")
     expect(c.train.max_norm >= 0, "train.max_norm", c.train.max_norm, "0 (no limit) or more")
+    for key, optimizer in (("train.optimizer", c.train.optimizer), ("distill.optimizer", c.distill.optimizer)):
+        expect(optimizer in ("sgd", "adamw"), key, optimizer, "sgd or adamw")
     expect(c.train.learning_rate > 0, "train.learning_rate", c.train.learning_rate, "above 0")
     expect(c.train.weight_decay >= 0, "train.weight_decay", c.train.weight_decay, "0 or more")
     expect(0 <= c.train.momentum < 1, "train.momentum", c.train.momentum, "0 to below 1")
@@ -132,6 +134,8 @@ def validate(config: Config) -> None:
     expect(c.distill.hidden_layers >= 0, "distill.hidden_layers", c.distill.hidden_layers, "0 (the members') or more")
     expect(c.distill.hidden_size >= 0, "distill.hidden_size", c.distill.hidden_size, "0 (the members') or more")
     expect(c.distill.epochs >= 1, "distill.epochs", c.distill.epochs, "at least 1")
+    rate = c.distill.learning_rate
+    expect(rate >= 0, "distill.learning_rate", rate, "0 (train.learning_rate) or more")
     expect(c.distill.weight_decay >= 0, "distill.weight_decay", c.distill.weight_decay, "0 or more")
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.distill.folds == 0 or c.distill.folds >= 2, "distill.folds", c.distill.folds, "0 (no folds) or 2 or more")

@@ -91,6 +91,8 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("model.right=-1", "0 or more frames"),
         ("train.learning_rate=-1", "above 0"),
         ("train.learning_rate=.nan", "above 0"),
+        ("train.optimizer=adam", r"train\.optimizer=adam \(expected sgd or adamw"),
+        ("distill.learning_rate=-1", r"distill\.learning_rate=-1.* 0 \(train\.learning_rate\) or more"),
         ("train.weight_decay=-1", "0 or more"),
         ("train.epochs=0", "at least 1"),
         ("train.keep=first", "best or last"),

@@ -78,13 +78,7 @@ def train_model(
     else:
         model.load_state_dict(start)
     model.to(device)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    optimizer = make_optimizer(model, config)
     warps = speed_warps(config.speeds, model_config, features, device)
     wide = replace(train, left=reach(train.left, config.speeds), right=reach(train.right, config.speeds))
     state = load_checkpoint(folder / CHECKPOINT, model, optimizer) or State()
@@ -172,6 +166,14 @@ def train_model(
     if first:
         save_model(folder, model, {**best, "train_accuracy": accuracy})
     ranks.wait_for_all()
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW (Loshchilov and Hutter 2019), whose decay is apart from the gradient."""
+    common: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), **common)
+    return torch.optim.SGD(model.parameters(), momentum=config.momentum, **common)
 
 
 def learning_rate(done: float, config: TrainConfig) -> float:
@@ -267,7 +269,7 @@ def _damaged(data: FrameData, positions: Tensor) -> list[str]:
 def _mend(damaged: Sequence[str]) -> str:
     if damaged:
         return "mend their audio, or drop them from the cut set, and run the stages from 0 on"
-    return "lower train.learning_rate"
+    return "lower train.learning_rate, or of a student distill.learning_rate"
 
 
 def _show(name: str, curve: Mapping[str, Any], board: SummaryWriter) -> None:

@@ -34,5 +34,12 @@ def student_config(config: Config) -> Config:
         hidden_size=own.hidden_size or config.model.hidden_size,
         dropout=own.dropout,
     )
-    train = replace(config.train, epochs=own.epochs, weight_decay=own.weight_decay, speeds=own.speeds)
+    train = replace(
+        config.train,
+        optimizer=own.optimizer,
+        learning_rate=own.learning_rate or config.train.learning_rate,
+        weight_decay=own.weight_decay,
+        epochs=own.epochs,
+        speeds=own.speeds,
+    )
     return replace(config, model=model, train=train)

@@ -66,24 +66,28 @@ from asrkd.train.checkpoint import CHECKPOINT
 torch.set_num_threads(1)
 loop.STEPS_BETWEEN_CHECKS, loop.SECONDS_BETWEEN_CHECKPOINTS = 7, 0.0
 print("ready", flush=True)
-train(Path(sys.argv[1]), Path(sys.argv[2]), settings())
+train(Path(sys.argv[1]), Path(sys.argv[2]), settings(sys.argv[4]))
 """
 
 
-def settings() -> Config:
+def settings(optimizer: str) -> Config:
     config = Config()
     config.model = ModelConfig(hidden_layers=2, hidden_size=64, left=2, right=3, dropout=0.1, input_dropout=0.1)
     # A window of 6 frames of 6 bins is a square, so that it can be moved as an image is.
     config.train = TrainConfig(batch_size=16, epochs=3, epoch_frames=1500, precision="bfloat16", keep="last")
     config.train.max_norm, config.train.jitter = 1.5, 1
+    config.train.optimizer, config.train.learning_rate = optimizer, {"sgd": 0.08, "adamw": 0.001}[optimizer]
     return config
 
 
-def test_killed_and_resumed_is_bit_identical(exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_killed_and_resumed_is_bit_identical(
+    exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], optimizer: str
+) -> None:
     torch.set_num_threads(1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(exp, whole, settings())
-    command = [sys.executable, "-c", KILLED, str(exp), str(killed), str(Path(__file__).parent)]
+    train(exp, whole, settings(optimizer))
+    command = [sys.executable, "-c", KILLED, str(exp), str(killed), str(Path(__file__).parent), optimizer]
     checkpoint = killed / CHECKPOINT
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not checkpoint.exists():
@@ -92,7 +96,7 @@ def test_killed_and_resumed_is_bit_identical(exp: Path, tmp_path: Path, capsys: 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    train(exp, killed, settings())
+    train(exp, killed, settings(optimizer))
     assert "killed: resumed in epoch 1 after" in capsys.readouterr().out
     assert digest(killed) == digest(whole)
     assert (killed / "card.json").read_text() == (whole / "card.json").read_text()
@@ -130,7 +134,7 @@ def test_dev_frames_that_are_no_numbers_stop_before_a_model_is_kept(exp: Path, c
 
 def test_a_loss_that_explodes_stops(exp: Path, config: Config, tmp_path: Path) -> None:
     config.train.learning_rate = 1e4
-    named = r"epoch 1, step \d+; lower train\.learning_rate\. .*of the batch: train-\d+ train-\d+"
+    named = r"epoch 1, step \d+; lower train\.learning_rate, .*\. The .*of the batch: train-\d+ train-\d+"
     with pytest.raises(UserError, match=named):
         train(exp, tmp_path / "model", config)
 
@@ -165,6 +169,21 @@ def test_no_weights_into_a_unit_are_above_the_limit(exp: Path, config: Config, t
     train(exp, tmp_path / "model", config)
     norms = load_file(tmp_path / "model" / "model.safetensors")["hidden.0.weight"].norm(dim=1)
     assert 0.45 < norms.mean() <= norms.max() < 0.5001  # a start's are 1.4
+
+
+def test_the_steps_of_adamw_are_those_of_its_definition(config: Config) -> None:
+    config.train.optimizer, config.train.learning_rate, config.train.weight_decay = "adamw", 0.1, 0.5
+    net = torch.nn.Linear(1, 1, bias=False)
+    weight = net.weight.item()
+    optimizer = loop.make_optimizer(net, config.train)
+    mean = variance = 0.0
+    for step, gradient in enumerate((2.0, -1.0), start=1):
+        net.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        mean, variance = 0.9 * mean + 0.1 * gradient, 0.999 * variance + 0.001 * gradient**2
+        unbiased = mean / (1 - 0.9**step) / ((variance / (1 - 0.999**step)) ** 0.5 + 1e-8)
+        weight = weight - 0.1 * 0.5 * weight - 0.1 * unbiased
+        assert net.weight.item() == pytest.approx(weight, rel=1e-5)
 
 
 def test_without_momentum(exp: Path, config: Config, tmp_path: Path) -> None:

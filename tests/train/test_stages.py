@@ -42,6 +42,7 @@ def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict
 
 def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     config.distill.hidden_layers, config.distill.hidden_size, config.distill.dropout = 2, 16, 0.0
+    config.distill.optimizer, config.distill.learning_rate = "adamw", 0.01
     with pytest.raises(UserError, match="member-01: not there yet; stage 4"):
         make_soft_targets(exp, config)
     train_members(exp, config)
@@ -63,6 +64,8 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     for name in ("member-01", "hard-30", "student-T2", "soft-30"):
         card, as_member = read_json(exp / "models" / name / "card.json"), name in ("member-01", "hard-30")
         assert card["train"]["epochs"] == (config.train if as_member else config.distill).epochs
+        assert card["train"]["optimizer"] == ("sgd" if as_member else "adamw")
+        assert card["train"]["learning_rate"] == (0.08 if as_member else 0.01)
         assert card["train"]["weight_decay"] == (0.0003 if as_member else 0.0)
         assert card["train"]["speeds"] == ([0.9, 1.0, 1.1] if as_member else [1.0])
         assert card["model"]["dropout"] == (0.1 if as_member else 0.0)
