@@ -112,7 +112,7 @@ class EnsembleConfig:
 @dataclass
 class DistillConfig:
     """Stages 5 and 6. A student for every temperature; the first is the one that the tables call the student. Stage 7's
-    nets on soft targets are trained as the students are, in the members' shape."""
+    nets on soft targets are trained as the students are but for limited.hard_weight, in the members' shape."""
 
     temperatures: list[float] = field(default_factory=lambda: [2.0])
     hard_weight: float = 0.5
@@ -137,6 +137,7 @@ class LimitedConfig:
     """Stage 7: shares of the training utterances, drawn from each speaker alike."""
 
     shares: list[float] = field(default_factory=lambda: [0.03, 0.1])
+    hard_weight: float = 0.0  # of the nets on soft targets, in place of distill.hard_weight: few labels are overlearnt
     seed: int = 201
 
 

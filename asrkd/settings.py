@@ -88,6 +88,7 @@ def validate(config: Config) -> None:
     expect(bool(c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "at least one")
     expect(all(t > 0 for t in c.distill.temperatures), "distill.temperatures", c.distill.temperatures, "above 0")
     expect(c.distill.students >= 1, "distill.students", c.distill.students, "at least 1")
+    expect(0 <= c.limited.hard_weight < 1, "limited.hard_weight", c.limited.hard_weight, "0 to below 1")
     expect(all(0 < s < 1 for s in c.limited.shares), "limited.shares", c.limited.shares, "above 0 and below 1")
     # Two models of one name would be trained in the same folder.
     students = [student_name(t) for t in c.distill.temperatures]

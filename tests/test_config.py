@@ -68,6 +68,7 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("model.hidden_size=wide", "hidden_size|wide"),
         ("hidden_size", "expected section.key=value"),
         ("distill.hard_weight=1.5", r"distill.hard_weight=1.5 \(expected 0 to 1\)"),
+        ("limited.hard_weight=1", r"limited\.hard_weight=1.* 0 to below 1"),
         ("limited.shares=[2]", "limited.shares"),
         ("limited.shares=[0.1,0.1]", r"limited.shares=\[0.1, 0.1\] \(expected distinct ones, found .*hard-10"),
         ("limited.shares=[0.03,0.03000001]", "distinct"),

@@ -28,10 +28,8 @@ def train_limited(exp: Path, config: Config, force: bool = False) -> None:
         utterances = tuple(store.ids[u] for u in chosen)
         about = {"share": share, "subset_seed": config.limited.seed, "utterances": len(utterances)}
         hard = Training(limited_name("hard", share), config.limited.seed, utterances=utterances, about=about)
-        weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
-        soft = replace(
-            hard, name=limited_name("soft", share), hard_weight=weight, temperature=temperature, config=taught
-        )
+        name, weight = limited_name("soft", share), config.limited.hard_weight
+        soft = replace(hard, name=name, hard_weight=weight, temperature=config.distill.temperatures[0], config=taught)
         trainings += [hard, soft]
     train_models(exp, config, trainings, "stage 7", force)
     for training in trainings:

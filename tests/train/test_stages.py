@@ -68,6 +68,8 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
         assert card["train"]["learning_rate"] == (0.08 if as_member else 0.01)
         assert card["train"]["weight_decay"] == (0.0003 if as_member else 0.0)
         assert card["train"]["speeds"] == ([0.9, 1.0, 1.1] if as_member else [1.0])
+        weights = {"member-01": 1.0, "hard-30": 1.0, "student-T2": 0.5, "soft-30": 0.0}
+        assert card["hard_weight"] == weights[name]
         assert card["model"]["dropout"] == (0.1 if as_member else 0.0)
     # Smaller ones where the config says so, beside members and limited-data models that stay as they are.
     shapes = {
