@@ -264,7 +264,9 @@ def test_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("killed", "whole"):
         _write_all(tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert len(files) > 5 and files == sorted(path.name for path in (tmp_path / "killed").iterdir())
+    # A kill in the middle of the card leaves its temporary file: the next writer cannot know that nobody is at it.
+    left = [path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".card.json.")]
+    assert len(files) > 5 and files == sorted(left)
     for name in files:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
