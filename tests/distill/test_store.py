@@ -2,57 +2,21 @@
 
 import math
 import multiprocessing
-import os
 import shutil
 import struct
 import subprocess
 import sys
-import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from asrkd import SoftTargets, SoftTargetStore
-from asrkd.distill import shards as shards_module
-from asrkd.distill import writer as writer_module
-from asrkd.distill.writer import SoftTargetWriter
+from asrkd import SoftTargetStore
 from asrkd.errors import UserError
-
-C = 11
-
-
-def probabilities(frames: int, seed: int = 0, num_pdfs: int = C) -> Tensor:
-    return (3 * torch.randn(frames, num_pdfs, generator=torch.Generator().manual_seed(seed))).softmax(-1)
-
-
-def create(path: Path, top_k: int = 3, shard: str | None = None, temperature: float = 2.0) -> SoftTargetWriter:
-    return SoftTargetStore.create(
-        path,
-        temperature=temperature,
-        num_pdfs=C,
-        top_k=top_k,
-        label_set="labels",
-        features="features",
-        members=["a", "b"],
-        shard=shard,
-    )
-
-
-def named(targets: SoftTargets | Tensor) -> SoftTargets:
-    assert isinstance(targets, SoftTargets)
-    return targets
-
-
-def dense(targets: SoftTargets | Tensor) -> Tensor:
-    assert isinstance(targets, Tensor)
-    return targets
+from tests.distill.store_examples import C, create, dense, named, probabilities
 
 
 @settings(max_examples=15, deadline=None)
@@ -72,13 +36,13 @@ def test_round_trip(
     frames_of = {name: len(dense) for name, dense in probs.items()}
     store = SoftTargetStore.open(path, label_set="labels", features="features", frames=frames_of)
     assert sorted(store.ids) == sorted(probs)
-    for name, dense in probs.items():
+    for name, whole in probs.items():
         found = named(store[name])
-        kept, ids = dense.topk(top_k)
+        kept, ids = whole.topk(top_k)
         assert torch.equal(found.ids, ids)
         assert torch.equal(found.probs, kept.half().float())
-        torch.testing.assert_close(found.probs.sum(1) + found.tail, torch.ones(len(dense)), atol=1e-3, rtol=0)
-        torch.testing.assert_close(found.dense(C).sum(1), torch.ones(len(dense)), atol=1e-3, rtol=0)
+        torch.testing.assert_close(found.probs.sum(1) + found.tail, torch.ones(len(whole)), atol=1e-3, rtol=0)
+        torch.testing.assert_close(found.dense(C).sum(1), torch.ones(len(whole)), atol=1e-3, rtol=0)
     frames = [(first[name] + t, name, t) for name in probs for t in range(len(probs[name]))]
     order = data.draw(st.permutations(frames))
     gathered = named(store.gather(torch.tensor([frame for frame, _, _ in order])))
@@ -190,132 +154,6 @@ def test_a_shard_of_another_store_is_refused(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "a" / "a.0000.targets", tmp_path / "b")
     with pytest.raises(UserError, match="another card"):
         SoftTargetStore.open(tmp_path / "b")
-
-
-def test_an_interrupted_writer_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "SHARD_BYTES", 100)  # full after two of the three
-    utterances = {f"u{u}": probabilities(4, seed=u) for u in range(7)}
-
-    def write(path: Path, copy_after: str = "") -> list[str]:
-        with create(path, shard="one") as writer:
-            missing = [name for name in utterances if name not in writer]
-            for name in missing:
-                writer.add(name, utterances[name], first=4 * int(name[1:]))
-                if name == copy_after:  # what kill -9 would leave at this moment
-                    shutil.copytree(path, tmp_path / "killed")
-        return missing
-
-    write(tmp_path / "whole", copy_after="u4")
-    assert list((tmp_path / "killed").glob(".*"))
-    assert write(tmp_path / "killed") == ["u4", "u5", "u6"]
-    assert not list((tmp_path / "killed").glob(".*"))
-    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert files == ["card.json", *(f"one.{n:04d}.targets" for n in range(4))]
-    for name in files:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    with pytest.raises(ValueError, match="u0: expected each utterance once"):
-        create(tmp_path / "whole").add("u0", utterances["u0"])
-
-
-def test_an_error_loses_nothing_and_the_next_writer_continues(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), create(tmp_path) as writer:
-        writer.add("u", probabilities(4))
-        raise KeyboardInterrupt
-    with create(tmp_path) as writer:
-        assert "u" in writer and "v" not in writer
-        writer.add("v", probabilities(3, seed=1))
-    store = SoftTargetStore.open(tmp_path)
-    assert store.ids == ["u", "v"] and store.first_of("v") == 4
-    assert torch.equal(named(store.gather(torch.tensor([5]))).ids, probabilities(3, seed=1).topk(3).indices[1:2])
-    assert named(store.gather(torch.tensor([], dtype=torch.int64))).ids.shape == (0, 3)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_after_a_full_disk_no_half_shard_has_a_name(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"), create(tmp_path, shard="one") as writer:
-        writer.add("u", probabilities(4))
-        raise OSError(28, "No space left on device")
-    assert SoftTargetStore.open(tmp_path).ids == []
-    with create(tmp_path, shard="one") as writer:
-        writer.add("u", probabilities(4))
-    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u"]
-
-
-def _write_all(path: Path) -> None:
-    with create(path, shard="one") as writer:
-        for u in range(400):
-            if f"u{u}" not in writer:
-                writer.add(f"u{u}", probabilities(300, seed=u), first=300 * u)
-
-
-def test_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_store as t; "
-        "t.writer_module.SHARD_BYTES = 200_000; print('begun', flush=True); t._write_all(Path(sys.argv[2]))"
-    )
-    for delay in (0.02, 0.1):
-        command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path / "killed")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(delay)
-            process.kill()
-    monkeypatch.setattr(writer_module, "SHARD_BYTES", 200_000)
-    for name in ("killed", "whole"):
-        _write_all(tmp_path / name)
-    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    # A kill in the middle of the card leaves its temporary file: the next writer cannot know that nobody is at it.
-    left = [path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".card.json.")]
-    assert len(files) > 5 and files == sorted(left)
-    for name in files:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-@pytest.mark.parametrize("moment", ["after the records", "in the footer", "before the name"])
-def test_ctrl_c_in_the_middle_of_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
-    interrupted: list[str] = []
-
-    def once(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            found = function(*arguments)
-            if not interrupted:
-                interrupted.append(moment)
-                raise KeyboardInterrupt
-            return found
-
-        return call
-
-    with pytest.raises(KeyboardInterrupt), create(tmp_path, shard="one") as writer:
-        writer.add("u", probabilities(4))
-        if moment == "after the records":
-            monkeypatch.setattr(shards_module, "_Added", once(shards_module._Added))
-        elif moment == "in the footer":
-            monkeypatch.setattr(writer_module, "SHARD_BYTES", 1)  # `v` begins another
-            monkeypatch.setattr(os, "fsync", once(lambda file: None))
-        else:
-            monkeypatch.setattr(zlib, "crc32", once(zlib.crc32))
-        writer.add("v", probabilities(4))
-    assert interrupted
-    monkeypatch.undo()
-    with create(tmp_path, shard="one") as writer:
-        writer.add("v", probabilities(3))
-    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u", "v"]
-
-
-def test_a_deleted_shard_alone_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "SHARD_BYTES", 1)  # a shard an utterance
-
-    def write() -> list[str]:
-        with create(tmp_path, shard="one") as writer:
-            missing = [f"u{u}" for u in range(3) if f"u{u}" not in writer]
-            for name in missing:
-                writer.add(name, probabilities(4), first=4 * int(name[1:]))
-        return missing
-
-    assert write() == ["u0", "u1", "u2"]
-    (tmp_path / "one.0000.targets").unlink()
-    assert write() == ["u0"]
-    assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u0", "u1", "u2"]
 
 
 def test_an_utterance_in_two_shards_is_named(tmp_path: Path) -> None:
