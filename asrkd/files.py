@@ -20,10 +20,13 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what `replacing` and the soft-targe
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; on success it is flushed and renamed, on failure removed."""
+def replacing(path: Path, name: str = "") -> Iterator[Path]:
+    """A temporary path beside `path` to write to; on success it is flushed and renamed, on failure removed.
+
+    name: what it is called after in place of the path, by which to find it after a kill.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{name or path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

@@ -10,6 +10,7 @@ of which the last three are hashes of what the pdf ids, the frame numbers and th
 Processes that write at the same time each write shards of their own.
 """
 
+import json
 import os
 import re
 import zlib
@@ -27,7 +28,7 @@ from asrkd.distill.shards import SUFFIX, Shard, open_shard, verify_shard
 from asrkd.distill.targets import SoftTargets
 from asrkd.distill.writer import SoftTargetWriter
 from asrkd.errors import UserError
-from asrkd.files import read_json, write_json
+from asrkd.files import read_json, replacing
 
 FORMAT = "asrkd soft targets 2"
 CARD = "card.json"
@@ -99,7 +100,9 @@ class SoftTargetStore:
         if (path / CARD).exists():
             _refuse_difference(path, _read_card(path), card)
         else:
-            write_json(path / CARD, card)  # two processes that come here at once write the same
+            # Two processes that come here at once write the same. What a kill leaves of it the next writer removes.
+            with replacing(path / CARD, shard) as temporary:
+                temporary.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return SoftTargetWriter(path, num_pdfs, top_k, zlib.crc32((path / CARD).read_bytes()), shard)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -91,11 +92,23 @@ def test_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("killed", "whole"):
         _write_all(tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    # A kill in the middle of the card leaves its temporary file: the next writer cannot know that nobody is at it.
-    left = [path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".card.json.")]
-    assert len(files) > 5 and files == sorted(left)
+    assert len(files) > 5 and files == sorted(path.name for path in (tmp_path / "killed").iterdir())
     for name in files:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_kill_in_the_middle_of_the_card_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
+        "import tests.distill.test_writer as t; os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "t.create(Path(sys.argv[2]), shard='one')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parents[2]), str(tmp_path)])
+    assert done.returncode == -signal.SIGKILL
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+    with create(tmp_path, shard="one") as writer:
+        writer.add("u", probabilities(4))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "one.0000.targets"]
 
 
 @pytest.mark.parametrize("moment", ["after the records", "in the footer", "before the name"])
