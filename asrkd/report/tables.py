@@ -90,6 +90,8 @@ def limited_data(scores: Scores, folds: int) -> Table:
     notes = [
         "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
         f"data. Of every model the epoch that is best on dev is kept. The soft targets come from {who}",
+        "Hard targets are learnt as the members learn, soft ones as the students do (train and distill of the config): "
+        "the rows differ in more than their targets where those do.",
         *_why_none([scores.ensemble.test.interval]),
     ]
     return Table("limited-data", "Soft targets as regularisers (the paper's Table 5)", columns, rows, notes, texts=2)
