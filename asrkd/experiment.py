@@ -218,12 +218,18 @@ def _damaged(folder: Path, stamp: Mapping[str, Any]) -> str | None:
 
 def _changes(stamp: Mapping[str, Any], config: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
     """What differs, in words: `features.dtype was float16, is float32`."""
-    was, now = _flat(with_newer_keys(stamp["config"])), _flat(config)
-    changed = (key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key))
-    changes = [f"{key} was {_brief(was.get(key))}, is {_brief(now.get(key))}" for key in changed]
+    differing = differences(stamp["config"], config)
+    changes = [f"{key} was {_brief(was)}, is {_brief(now)}" for key, (was, now) in differing.items()]
     old = stamp["inputs"]
     changes += [f"the input {key} changed" for key in sorted(old.keys() | inputs) if old.get(key) != inputs.get(key)]
     return changes
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Of a stamp's config and that of now: features.dtype -> (float16, float32), where they are not the same."""
+    old, new = _flat(with_newer_keys(was)), _flat(now)
+    changed = (key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+    return {key: (old.get(key), new.get(key)) for key in changed}
 
 
 def _brief(value: Any) -> Any:

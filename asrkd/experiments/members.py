@@ -142,7 +142,8 @@ def _counts_table(rows: Sequence[dict[str, Any]]) -> Table:
     ]
     notes = [
         "Frame accuracy in percent, cross-entropy in nats a frame. The first so many members, and a student of one "
-        "seed on their own targets."
+        "seed on their own targets. It is trained as distill of the config says, the members as train: what it has "
+        "above them is that training's as well."
     ]
     if "wer" in rows[0]["ensemble_test"]:
         columns += ["WER ensemble test", "student test"]

@@ -11,6 +11,7 @@ from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
 from asrkd.report.table import Table
+from asrkd.report.tables import HARD_AND_SOFT
 from asrkd.train.jobs import Training, at_speed, targets_name, train_models
 from asrkd.train.students import student_config
 
@@ -86,9 +87,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         for row in rows
     ]
     notes = [
-        "Frame accuracy in percent, cross-entropy in nats a frame. Hard: trained on the labels as the members are; "
-        "soft: as the student is, on the targets of stage 5 too. Both from the same start, one seed; each is kept at "
-        "the epoch that is best on dev."
+        "Frame accuracy in percent, cross-entropy in nats a frame. Hard: labels alone; soft: stage 5's targets too. "
+        "Both from the same start, one seed; each is kept at the epoch that is best on dev.",
+        HARD_AND_SOFT,
     ]
     return Table(NAME, "Smaller students", columns, cells, notes)
 

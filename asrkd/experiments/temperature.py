@@ -87,10 +87,12 @@ def _train(
     best = max(range(len(tried)), key=lambda number: float(rows[number]["dev_accuracy"]))
     test = measure_models(exp, config, [names[best]])[names[best], "test"]
     rows[best] |= {"test_accuracy": test.accuracy, "test_cross_entropy": test.cross_entropy}
-    return Result(rows, [_table(rows, rows[best])], heat_maps=[_heat_map(rows, config.distill.top_k)])
+    return Result(
+        rows, [_table(rows, rows[best], config.distill.top_k)], heat_maps=[_heat_map(rows, config.distill.top_k)]
+    )
 
 
-def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any]) -> Table:
+def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any], top_k: int) -> Table:
     columns = ["Mean", "Pdfs kept", "T", "Hard weight", "Frame accuracy dev", "Cross-entropy dev"]
     cells = [
         [
@@ -110,6 +112,8 @@ def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any]) -> Table:
         f"{best['hard_weight']:g}. Test: {best['test_accuracy']:.2f} % of the frames, cross-entropy "
         f"{best['test_cross_entropy']:.3f}.",
     ]
+    if top_k:
+        notes.append(f"The higher T is, the more of the mass {top_k} pdfs lack: these rows show both.")
     return Table(NAME, "Temperature and weight of the hard labels", columns, cells, notes)
 
 

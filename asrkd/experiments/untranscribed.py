@@ -117,6 +117,8 @@ def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers:
         f"of {teachers} nets on labels. Students: the targets of the half's {teachers} nets, and no label. The gap is "
         "that between the two baselines; ± is what one standard deviation of a net on the half moves the share by, and "
         f"there is no share where the gap is within {NOISE:g} of them.",
+        "Students are trained as distill of the config says, baselines as train: what the untranscribed half brings is "
+        "the second student less the first.",
         "The tied states are those of stage 3, which aligned all of train; the labels of the other half teach no net "
         "but the last baseline. The epoch that is best on dev is kept.",
     ]

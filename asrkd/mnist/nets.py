@@ -7,8 +7,10 @@ students of stage 6 without any other regularisation; those with hard targets di
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asrkd.align.labels import load_labels
 from asrkd.config import Config
@@ -61,30 +63,17 @@ def distil(exp: Path, config: Config, force: bool = False) -> None:
     """
     store = FrameStore.open(exp / "features" / "train")
     labels = load_labels(exp / "align" / "train")
-    weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
-    trainings = []
-    for run, seed in seeds(config).items():
-        trainings.append(Training(f"{PLAIN}-{run}", seed))
-        trainings.append(Training(f"{STUDENT}-{run}", seed, weight, temperature))
-        for partial in PARTIALS:
-            chosen = np.flatnonzero(np.isin(labels, partial.digits))
-            utterances = tuple(store.ids[u] for u in chosen)
-            about = {"digits": list(partial.digits)}
-            trainings.append(Training(f"{partial.name}-{run}", seed, weight, temperature, utterances, about))
-    train_models(exp, small_config(config), trainings, "stage 6", force)
+    sets = {partial.name: _transfer_set(store, labels, partial) for partial in PARTIALS}
+    trainings = [replace(net, **sets.get(net.name.rpartition("-")[0], {})) for net in small_nets(config)]
+    train_models(exp, config, trainings, "stage 6", force)
     _show(exp, trainings)
 
 
 def sweep(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 7: still smaller students at several temperatures. Raises UserError as `distil` does."""
-    for size in config.mnist.sweep_sizes:
-        trainings = [
-            Training(sweep_name(size, temperature, run), seed, config.distill.hard_weight, temperature)
-            for temperature in config.mnist.sweep_temperatures
-            for run, seed in seeds(config).items()
-        ]
-        train_models(exp, sweep_config(config, size), trainings, "stage 7", force)
-        _show(exp, trainings)
+    trainings = sweep_nets(config)
+    train_models(exp, config, trainings, "stage 7", force)
+    _show(exp, trainings)
 
 
 def small_config(config: Config) -> Config:
@@ -109,19 +98,42 @@ def sweep_name(size: int, temperature: float, run: int) -> str:
     return f"sweep-{size}-T{temperature:g}-{run}"
 
 
-def nets(config: Config) -> dict[str, tuple[Config, float]]:
-    """All nets of stages 4, 6 and 7: name -> the config whose model and train it has, and its temperature, which is 1
-    for hard targets."""
-    small, softened = small_config(config), config.distill.temperatures[0]
-    kinds = {PLAIN: 1.0, STUDENT: softened, **{partial.name: softened for partial in PARTIALS}}
-    found = dict.fromkeys(member_names(config), (config, 1.0))
-    found |= {f"{kind}-{run}": (small, own) for kind, own in kinds.items() for run in seeds(config)}
-    return found | {
-        sweep_name(size, temperature, run): (sweep_config(config, size), temperature)
+def nets(config: Config) -> dict[str, Training]:
+    """All nets of stages 4, 6 and 7 by name, each with its own config."""
+    large = [
+        Training(name, config.ensemble.seed + number, config=config) for number, name in enumerate(member_names(config))
+    ]
+    return {net.name: net for net in [*large, *small_nets(config), *sweep_nets(config)]}
+
+
+def small_nets(config: Config) -> list[Training]:
+    """Those of stage 6, on all digits."""
+    own, distill = small_config(config), config.distill
+    soft = (STUDENT, *(partial.name for partial in PARTIALS))
+    found = []
+    for run, seed in seeds(config).items():
+        found.append(Training(f"{PLAIN}-{run}", seed, config=own))
+        found += [
+            Training(f"{kind}-{run}", seed, distill.hard_weight, distill.temperatures[0], config=own) for kind in soft
+        ]
+    return found
+
+
+def sweep_nets(config: Config) -> list[Training]:
+    """Those of stage 7."""
+    weight = config.distill.hard_weight
+    return [
+        Training(sweep_name(size, temperature, run), seed, weight, temperature, config=sweep_config(config, size))
         for size in config.mnist.sweep_sizes
         for temperature in config.mnist.sweep_temperatures
-        for run in seeds(config)
-    }
+        for run, seed in seeds(config).items()
+    ]
+
+
+def _transfer_set(store: FrameStore, labels: NDArray[np.int16], partial: Partial) -> dict[str, Any]:
+    """What of a Training says that it has the partial's digits alone."""
+    chosen = np.flatnonzero(np.isin(labels, partial.digits))
+    return {"utterances": tuple(store.ids[u] for u in chosen), "about": {"digits": list(partial.digits)}}
 
 
 def _show(exp: Path, trainings: Sequence[Training]) -> None:

@@ -9,6 +9,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import Step, identity
 from asrkd.files import read_json, write_json
 from asrkd.mnist.nets import PARTIALS, nets, seeds
+from asrkd.train.jobs import Training
 
 SCORES = "scores.json"
 
@@ -27,8 +28,8 @@ def score_nets(exp: Path, config: Config, force: bool = False) -> None:
         },
         force=force,
     )
-    for name, (own, temperature) in nets(config).items():
-        _check(exp / "models" / name, own, temperature)
+    for name, net in nets(config).items():
+        _check(exp / "models" / name, net)
     if not step.begin():
         return
     # Only now: torch takes seconds to import.
@@ -51,11 +52,11 @@ def stage_of(name: str) -> str:
     return {"member": "stage 4", "sweep": "stage 7"}.get(kind, "stage 6")
 
 
-def _check(folder: Path, config: Config, temperature: float) -> None:
+def _check(folder: Path, net: Training) -> None:
     """Raises UserError when the net is not what the report would call it: the config was changed since."""
     card = read_json(folder / "card.json")
-    pairs = {"temperature": (card["temperature"], temperature)}
-    for part, now in section(config, "model", "train").items():
+    pairs = {key: (card[key], getattr(net, key)) for key in ("seed", "hard_weight", "temperature")}
+    for part, now in section(net.config or Config(), "model", "train").items():
         # What a later version of asrkd has more is in no card.
         pairs |= {f"{part}.{key}": (was, now[key]) for key, was in card[part].items() if key in now}
     for key, (was, is_now) in pairs.items():

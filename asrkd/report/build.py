@@ -61,7 +61,8 @@ def build(
     results.append(details.phones_table(student, found))
     if str(FOLDER) in step.inputs:
         results += specialists_tables(exp)
-    tried = experiments.read_experiments(exp, [name for name in step.inputs if name.startswith(experiments.FOLDER)])
+    files = [name for name in step.inputs if name.startswith(experiments.FOLDER)]
+    tried = experiments.read_experiments(exp, files, config)
     results += [table for experiment in tried for table in experiment.tables]
     about = [facts.decoding_table(scores, scales), details.rates_table(scores, rates)]
     about += [table for folder, report in reports.items() for table in facts.report_tables(folder, report)]

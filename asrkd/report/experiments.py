@@ -1,12 +1,13 @@
 """The experiments that EXP has beside the stages, as `asrkd experiment` left them: their tables and figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asrkd.config import Config, section
 from asrkd.errors import UserError
-from asrkd.experiment import STAMP
+from asrkd.experiment import STAMP, differences
 from asrkd.files import hash_file, read_json
 from asrkd.progress import duration
 from asrkd.report.facts import without_folders
@@ -21,7 +22,8 @@ FOLDER = "experiments"
 class Experiment:
     name: str
     command: str
-    made_from: dict[str, str]  # folder in the experiment -> identity
+    inputs: dict[str, str]  # folder in the experiment -> identity
+    config: dict[str, Any]  # the sections that it depends on, as they were
     rows: list[dict[str, Any]]  # what was measured
     tables: list[Table]
     lines: list[Lines]
@@ -36,8 +38,8 @@ def experiment_hashes(exp: Path) -> dict[str, str]:
     """
     found = {}
     for path in sorted((exp / FOLDER).glob("*.json")):
-        made_from = _read(path).made_from
-        other = next((name for name, was in made_from.items() if _is_another(exp / name / STAMP, was)), None)
+        inputs = _read(path).inputs
+        other = next((name for name, was in inputs.items() if _is_another(exp / name / STAMP, was)), None)
         if other is None:
             found[f"{FOLDER}/{path.name}"] = hash_file(path)
         else:
@@ -46,9 +48,17 @@ def experiment_hashes(exp: Path) -> dict[str, str]:
     return found
 
 
-def read_experiments(exp: Path, files: Iterable[str]) -> list[Experiment]:
-    """files: those of `experiment_hashes`. Raises UserError when one is no result of an experiment."""
-    return [_read(exp / file) for file in files]
+def read_experiments(exp: Path, files: Iterable[str], config: Config) -> list[Experiment]:
+    """files: those of `experiment_hashes`. What one was made with that the config has otherwise, its tables say.
+
+    Raises UserError when one is no result of an experiment.
+    """
+    found = [_read(exp / file) for file in files]
+    for experiment in found:
+        if other := _made_with(experiment.config, section(config, *experiment.config)):
+            for table in experiment.tables:
+                table.notes.append(other)
+    return found
 
 
 def share_curves(scores: Scores) -> Lines | None:
@@ -93,6 +103,12 @@ def _is_another(stamp: Path, was: str) -> bool:
     return stamp.is_file() and read_json(stamp).get("identity") != was
 
 
+def _made_with(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    differing = differences(was, without_folders(now))
+    settings = ", ".join(f"{key}={old}" for key, (old, _) in differing.items())
+    return f"Made with {settings}, which the config has otherwise." if settings else ""
+
+
 def _read(path: Path) -> Experiment:
     value = without_folders(read_result(path))
     try:
@@ -102,8 +118,8 @@ def _read(path: Path) -> Experiment:
             table.notes.append(made)
         lines = [Lines(**{**own, "series": [Series(**row) for row in own["series"]]}) for own in value["lines"]]
         heat_maps = [HeatMap(**own) for own in value["heat_maps"]]
-        inputs = value["made_from"]["inputs"]
-        return Experiment(value["name"], value["command"], inputs, value["rows"], tables, lines, heat_maps)
+        inputs, config = value["made_from"]["inputs"], value["made_from"]["config"]
+        return Experiment(value["name"], value["command"], inputs, config, value["rows"], tables, lines, heat_maps)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path}: expected the result of an experiment, found {error!r}; delete it, or run the experiment again"

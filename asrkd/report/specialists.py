@@ -74,7 +74,9 @@ def summary(found: Mapping[str, Any]) -> Table:
         "Specialists begin with the generalist's weights. One set is trained on hard targets alone, the other also on "
         "the generalist's soft ones, which the paper's section 6 has for a regulariser.",
         f"The student of all learnt from the generalist with the specialists of {found['distilled']} targets, "
-        f"the better set on dev; {_kept(found)}. The student of the generalist differs from it in its teacher alone.",
+        f"the better set on dev; the student of the generalist differs from it in its teacher alone. {_kept(found)}",
+        "Students are trained as distill of the config says, at speed 1 alone, and the generalist as train says: what "
+        "they have above it is that training's as well.",
     ]
     worst = max(both[kind][split]["unfinished"] for kind in KINDS for split in SPLITS)
     notes.append(f"At most {100 * worst:.2f} % of a set's frames ended the descent before its minimum was sure.")
@@ -143,12 +145,11 @@ def _covered(rows: Sequence[Mapping[str, int]], who: str) -> str:
 
 
 def _kept(found: Mapping[str, Any]) -> str:
-    """How much of the combination's gain in accuracy its student keeps, in words."""
+    """What the student of all has above its like, beside what its teacher has above the generalist, in words."""
+    both, students = found["combinations"][found["distilled"]], found["students"]
     parts = []
     for split in SPLITS:
-        both = found["combinations"][found["distilled"]][split]
-        gain = both["combined"]["accuracy"] - both["generalist"]["accuracy"]
-        own = found["students"]["student-combined"][split]["accuracy"] - both["generalist"]["accuracy"]
-        share = f"{100 * own / gain:.0f} %" if gain > 0 else "no share, since there is no gain,"
-        parts.append(f"{share} on {split}")
-    return f"of the gain in accuracy it keeps {' and '.join(parts)}"
+        of_all, of_one = (students[name][split]["accuracy"] for name in STUDENTS)
+        teacher = both[split]["combined"]["accuracy"] - both[split]["generalist"]["accuracy"]
+        parts.append(f"{100 * (of_all - of_one):+.2f} on {split}, where its teacher has {100 * teacher:+.2f}")
+    return f"In points of accuracy the first has above the second {' and '.join(parts)}; each is one run."

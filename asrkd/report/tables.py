@@ -20,6 +20,12 @@ from asrkd.report.shares import Share, share_kept, spread
 from asrkd.report.table import Table
 from asrkd.score.summary import Interval
 
+# Also of the experiments that set such nets side by side.
+HARD_AND_SOFT = (
+    "Hard targets are learnt as the members learn, soft ones as the students do (train and distill of the config), and "
+    "so they differ in more than the targets where those do."
+)
+
 
 def whole_data(scores: Scores) -> Table:
     """The paper's Table 1: baseline, ensemble and student, trained on all of the data."""
@@ -90,8 +96,7 @@ def limited_data(scores: Scores, folds: int) -> Table:
     notes = [
         "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
         f"data. Of every model the epoch that is best on dev is kept. The soft targets come from {who}",
-        "Hard targets are learnt as the members learn, soft ones as the students do (train and distill of the config): "
-        "the rows differ in more than their targets where those do.",
+        HARD_AND_SOFT,
         *_why_none([scores.ensemble.test.interval]),
     ]
     return Table("limited-data", "Soft targets as regularisers (the paper's Table 5)", columns, rows, notes, texts=2)

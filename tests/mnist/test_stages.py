@@ -145,6 +145,11 @@ def test_all_stages(exp: Path, config: Config, data_dir: Path, capsys: pytest.Ca
             replace(config, distill=replace(config.distill, temperatures=[4.0])),
             "student-1: trained with temp",
         ),
+        (
+            replace(config, distill=replace(config.distill, hard_weight=0.5)),
+            r"student-1: trained with hard_weight=0\.1",
+        ),
+        (replace(config, ensemble=replace(config.ensemble, seed=2)), "member-01: trained with seed=1"),
         (replace(config, model=replace(config.model, hidden_size=9)), r"member-01: trained with model\.hidden_size=64"),
         (replace(config, mnist=replace(config.mnist, sweep_epochs=2)), r"sweep-6-T1-1: trained with train\.epochs=1"),
     ):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -23,12 +24,12 @@ SIZES = "experiments/sizes.json"
 HEAT = HeatMap("Grid", "T", "weight", ["1", "2"], ["0", "0.5"], [[50.0, 50.25], [51.0, 50.5]])
 
 
-def write(exp: Path, commit: str | None = "abc", inputs: dict[str, str] | None = None) -> None:
+def write(exp: Path, commit: str | None = "abc", inputs: dict[str, str] | None = None, made_with: Any = None) -> None:
     value = {
         "name": "sizes",
         "command": "asrkd experiment /home/someone/exp sizes",
         "commit": commit,
-        "made_from": {"inputs": inputs or {}},
+        "made_from": {"inputs": inputs or {}, "config": made_with or {}},
         "seconds": 61.0,
         "rows": [{"parameters": 10000}],
         "tables": [asdict(Table("sizes", "Smaller <students>", ["Size", "Hard"], [["4 x 8", "40.0"]], ["A note."]))],
@@ -51,9 +52,22 @@ def test_they_are_shown_where_there_are_some(exp: Path, config: Config, capsys: 
     assert read_json(exp / "report" / "results.json")["experiments"] == {"sizes": [{"parameters": 10000}]}
 
 
-def test_what_is_no_result_is_refused(exp: Path) -> None:
+def test_another_config_is_told(exp: Path, config: Config) -> None:
+    """Keys that were not there yet had their defaults."""
+    was = asdict(config.distill) | {"epochs": 99, "optimizer": "adamw"}
+    del was["tail"]
+    write(exp, made_with={"distill": was, "model": asdict(config.model)})
+    (found,) = read_experiments(exp, [SIZES], config)
+    note = "Made with distill.epochs=99, distill.optimizer=adamw, which the config has otherwise."
+    assert found.tables[0].notes[-1] == note
+    write(exp, made_with={"distill": asdict(config.distill)})
+    (found,) = read_experiments(exp, [SIZES], config)
+    assert found.tables[0].notes[-1].endswith("commit abc.")
+
+
+def test_what_is_no_result_is_refused(exp: Path, config: Config) -> None:
     write(exp, commit=None)
-    (found,) = read_experiments(exp, [SIZES])
+    (found,) = read_experiments(exp, [SIZES], config)
     assert found.lines == [LINES, RELIABILITY] and found.heat_maps == [HEAT]
     assert found.tables[0].notes[-1].endswith("commit unknown.")
     write_json(exp / "experiments" / "sizes.json", {"name": "sizes"})

@@ -29,7 +29,7 @@ def combination(accuracy: float, correct: list[int]) -> dict[str, Any]:
 
 def found() -> dict[str, Any]:
     hard, soft = combination(0.49, [100, 240, 150]), combination(0.52, [100, 255, 165])
-    student = {"accuracy": 0.515, "cross_entropy": 1.95}
+    students = {"student-combined": 0.515, "student-generalist": 0.512}
     return {
         "generalist": "member-01",
         "distilled": "soft",
@@ -38,7 +38,10 @@ def found() -> dict[str, Any]:
             {"pdfs": list(range(7)), "phones": [[name, 1] for name in "ABCDEFG"], "frames": 0.5},
         ],
         "combinations": {"hard": {"dev": hard, "test": hard}, "soft": {"dev": soft, "test": soft}},
-        "students": {name: {"dev": student, "test": student} for name in ("student-combined", "student-generalist")},
+        "students": {
+            name: {split: {"accuracy": own, "cross_entropy": 1.95} for split in ("dev", "test")}
+            for name, own in students.items()
+        },
     }
 
 
@@ -63,15 +66,17 @@ def test_the_tables(tmp_path: Path) -> None:
     # 255 and 165 of 500 and 300; 52 is 4 % more than 50.
     assert summary.rows[2][1:] == ["52.00", "52.00", "52.50", "52.50", "1.900", "1.900", "+4.0 %", "+4.0 %"]
     assert summary.rows[3][1:] == ["51.50", "51.50", "–", "–", "1.950", "1.950", "+3.0 %", "+3.0 %"]
-    assert "it keeps 75 % on dev and 75 % on test" in summary.notes[2]
-    assert "At most 0.12 %" in summary.notes[3]
+    assert (
+        "+0.30 on dev, where its teacher has +2.00 and +0.30 on test, where its teacher has +2.00" in summary.notes[2]
+    )
+    assert "At most 0.12 %" in summary.notes[4]
     assert coverage.rows[4] == ["test", "1", "500", "50.0", "48.0", "-4.0 %", "51.0", "+2.0 %"]
     assert clusters.rows == [["1", "AA 2, AH", "3", "12.3 %"], ["2", "A, B, C, D, E, F, …", "7", "50.0 %"]]
 
 
-def test_no_gain_no_share(tmp_path: Path) -> None:
+def test_a_loss_is_said_too(tmp_path: Path) -> None:
     make(tmp_path, found() | {"distilled": "hard"})
-    assert "it keeps no share, since there is no gain, on dev and no share" in specialists_tables(tmp_path)[0].notes[2]
+    assert "+0.30 on dev, where its teacher has -1.00" in specialists_tables(tmp_path)[0].notes[2]
 
 
 def test_other_contents_are_named(tmp_path: Path) -> None:
