@@ -6,8 +6,10 @@ Workers on other machines see the experiment's folder at the same path, through 
 import io
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from asrkd.config import RunConfig
@@ -18,6 +20,7 @@ from asrkd.progress import track
 Result = TypeVar("Result")
 _CLEAR_LINE = "\r\x1b[2K"
 _MISSING: Any = object()
+MANAGER = "ExecutorManagerThread"  # of loky
 MOST_TRIES = 3  # of jobs whose worker the system killed
 
 
@@ -63,7 +66,7 @@ def parallel(
     for tries in range(1, MOST_TRIES + 1):
         left = [number for number, result in enumerate(results) if result is _MISSING]
         try:
-            with joblib.parallel_config(backend=run.engine, n_jobs=workers):
+            with _quiet_manager(), joblib.parallel_config(backend=run.engine, n_jobs=workers):
                 # joblib's Ray backend hands over all results at the end or none.
                 pool = joblib.Parallel(
                     return_as="list" if run.engine == "ray" else "generator", pre_dispatch="all", batch_size=1
@@ -77,6 +80,23 @@ def parallel(
         except Exception as error:
             _raise_unless_worker_died(error, what, tries)
     return results
+
+
+@contextmanager
+def _quiet_manager() -> Iterator[None]:
+    """When an error ends the call, jobs that wait are taken away from the thread that hands them out. That it misses
+    one is no traceback for a user, who is told of the error."""
+    before = threading.excepthook
+
+    def hook(error: threading.ExceptHookArgs) -> None:
+        if not (isinstance(error.exc_value, KeyError) and error.thread and error.thread.name == MANAGER):
+            before(error)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _raise_unless_worker_died(error: Exception, what: str, tries: int) -> None:

@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from asrkd import progress
 from asrkd.config import RunConfig
 from asrkd.errors import UserError
-from asrkd.parallel import parallel
+from asrkd.parallel import MANAGER, _quiet_manager, parallel
 from asrkd.progress import duration, line, track
 
 
@@ -44,6 +45,18 @@ def test_a_lone_job_takes_all_the_cores_it_may() -> None:
 def test_an_error_of_a_job_comes_out_as_it_is(jobs: int) -> None:
     with pytest.raises(UserError, match="expected even; mend it"):
         parallel(fail, [(1,), (3,)], RunConfig(jobs=jobs), what="failures")
+
+
+def test_of_a_missing_job_the_manager_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else goes wrong in a thread is told."""
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda error: told.append(error.exc_type))
+    with _quiet_manager():
+        for name, raiser in ((MANAGER, {}.__getitem__), (MANAGER, int), ("another", {}.__getitem__)):
+            thread = threading.Thread(target=raiser, args=("missing",), name=name)
+            thread.start()
+            thread.join()
+    assert told == [ValueError, KeyError]
 
 
 def test_an_engine_that_is_not_installed_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +94,7 @@ import sys
 from pathlib import Path
 from asrkd.config import RunConfig
 from asrkd.errors import UserError
-from asrkd.parallel import parallel
+from asrkd.parallel import MANAGER, _quiet_manager, parallel
 from tests.test_parallel import die_once, fail, square
 
 if __name__ == "__main__":
@@ -127,7 +140,7 @@ def test_engines_of_a_cluster_do_as_loky_does(engine: str, tmp_path: Path) -> No
 ORPHANS = """
 import os, sys, time
 from asrkd.config import RunConfig
-from asrkd.parallel import parallel
+from asrkd.parallel import MANAGER, _quiet_manager, parallel
 
 def work(path):
     open(path, "w").write(str(os.getpid()))
@@ -150,7 +163,7 @@ BARS = """
 import time
 from asrkd import progress
 from asrkd.config import RunConfig
-from asrkd.parallel import parallel
+from asrkd.parallel import MANAGER, _quiet_manager, parallel
 
 def work(name):
     progress.SECONDS_BETWEEN_LINES = 0.01

@@ -39,6 +39,7 @@ DEV_BATCH = 4096  # frames
 WARM_UP = 0.02  # of the training's steps
 EXPLODED = 100.0  # times the loss of a guess: no training comes back from there
 DAMAGED = "Features that are no numbers"
+NAMED = 20  # utterances of an error; a batch of utterances of one frame has hundreds
 TRAIN_SAMPLE = 100_000  # frames that the accuracy on the training set is measured on
 
 
@@ -243,7 +244,7 @@ def _check(
         names = damaged or [train.ids[u] for u in train.utterance_of(row).unique().tolist()]
         raise UserError(
             f"{folder}: the loss is {mean:g} in epoch {state.epoch + 1}, step {step}; {_mend(damaged)}. The last "
-            f"checkpoint is kept. {DAMAGED if damaged else 'The utterances of the batch'}: {' '.join(names)}"
+            f"checkpoint is kept. {DAMAGED if damaged else 'The utterances of the batch'}: {_named(names)}"
         )
 
 
@@ -253,7 +254,7 @@ def _check_dev(entropy: float, dev: FrameData, numbers: Tensor | None, state: St
         return
     numbers = torch.arange(len(dev)) if numbers is None else numbers
     damaged = sorted({name for block in numbers.split(DEV_BATCH) for name in _damaged(dev, dev.positions(block))})
-    names = f". {DAMAGED}: {' '.join(damaged)}" if damaged else ""
+    names = f". {DAMAGED}: {_named(damaged)}" if damaged else ""
     raise UserError(
         f"{folder}: the cross-entropy on dev is {entropy:g} after epoch {state.epoch + 1}; {_mend(damaged)}. The last "
         f"checkpoint is kept{names}"
@@ -264,6 +265,11 @@ def _damaged(data: FrameData, positions: Tensor) -> list[str]:
     """The utterances of those of these frames whose windows are not all numbers."""
     finite = data.batch(positions)[0].float().isfinite().all(1)  # (B,)
     return [data.ids[u] for u in data.utterance_of(positions[~finite]).unique().tolist()]
+
+
+def _named(utterances: Sequence[str]) -> str:
+    more = len(utterances) - NAMED
+    return " ".join(utterances[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _mend(damaged: Sequence[str]) -> str:

@@ -124,6 +124,13 @@ def test_nan_stops_names_the_utterance_and_keeps_the_checkpoint(
         assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
 
 
+def test_an_error_names_some_utterances_and_counts_the_others() -> None:
+    names = [f"u{number}" for number in range(loop.NAMED + 3)]
+    assert loop._named(names[:2]) == "u0 u1"
+    assert loop._named(names[: loop.NAMED]).endswith(f" u{loop.NAMED - 1}")
+    assert loop._named(names).endswith(f" u{loop.NAMED - 1} and 3 more")
+
+
 def test_dev_frames_that_are_no_numbers_stop_before_a_model_is_kept(exp: Path, config: Config, tmp_path: Path) -> None:
     store = FrameStore.open(exp / "features" / "dev")
     np.load(store.folder / "frames.npy", mmap_mode="r+")[store.first[5] + 3] = np.nan
