@@ -42,9 +42,9 @@ STEPS = {
 MNIST_STEPS = {
     "features": (1, "asrkd.mnist.frames:make_frames", "Make frame stores of the images."),
     "labels": (3, "asrkd.mnist.frames:make_labels", "Write the digit of each image."),
-    "train": (4, "asrkd.train.members:train_members", "Train the large nets."),
+    "train": (4, "asrkd.mnist.nets:train", "Train the large nets, and small ones on hard targets."),
     "soft-targets": (5, "asrkd.mnist.nets:teach", "Store the first large net's softened posteriors."),
-    "distil": (6, "asrkd.mnist.nets:distil", "Train small nets: hard and soft targets, all and some of the digits."),
+    "distil": (6, "asrkd.mnist.nets:distil", "Train small nets on soft targets, of all and of some of the digits."),
     "sweep": (7, "asrkd.mnist.nets:sweep", "Train still smaller students at several temperatures."),
     "score": (10, "asrkd.mnist.score:score_nets", "Count test errors, before and after bias corrections."),
     "report": (10, "asrkd.mnist.report:write_report", "Write the tables and the HTML page."),

@@ -1,7 +1,8 @@
-"""Stages 5 to 7 of recipes/mnist: which small nets are trained, on what.
+"""Stages 4 to 7 of recipes/mnist: which nets are trained, on what.
 
 The large nets are the members of stage 4. As in the paper a single one, the first, is the teacher. Small nets are the
-students of stage 6 without any other regularisation; those with hard targets differ from them in the targets alone.
+students of stage 6 without any other regularisation; those with hard targets, which need no teacher and so are of stage
+4, differ from them in the targets alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,11 @@ ONLY_7_8 = Partial("only-7-8", "sevens and eights alone", (7, 8), (7, 8))
 PARTIALS = (WITHOUT_3, ONLY_7_8)
 
 
+def train(exp: Path, config: Config, force: bool = False) -> None:
+    """Stage 4: the large nets and small ones, with hard targets. Raises UserError as `distil` does."""
+    _train(exp, config, [*large_nets(config), *hard_nets(config)], "stage 4", force)
+
+
 def teach(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 5: the first large net's soft targets at every temperature that a small net needs."""
     own = replace(
@@ -57,23 +63,20 @@ def temperatures(config: Config) -> list[float]:
 
 
 def distil(exp: Path, config: Config, force: bool = False) -> None:
-    """Stage 6: small nets with hard targets, with soft ones, and with soft ones of some of the digits alone.
+    """Stage 6: small nets with soft targets, of all digits and of some of them alone.
 
     Raises UserError when an input is missing or a loss is no longer finite.
     """
     store = FrameStore.open(exp / "features" / "train")
     labels = load_labels(exp / "align" / "train")
     sets = {partial.name: _transfer_set(store, labels, partial) for partial in PARTIALS}
-    trainings = [replace(net, **sets.get(net.name.rpartition("-")[0], {})) for net in small_nets(config)]
-    train_models(exp, config, trainings, "stage 6", force)
-    _show(exp, trainings)
+    trainings = [replace(net, **sets.get(net.name.rpartition("-")[0], {})) for net in soft_nets(config)]
+    _train(exp, config, trainings, "stage 6", force)
 
 
 def sweep(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 7: still smaller students at several temperatures. Raises UserError as `distil` does."""
-    trainings = sweep_nets(config)
-    train_models(exp, config, trainings, "stage 7", force)
-    _show(exp, trainings)
+    _train(exp, config, sweep_nets(config), "stage 7", force)
 
 
 def small_config(config: Config) -> Config:
@@ -100,23 +103,29 @@ def sweep_name(size: int, temperature: float, run: int) -> str:
 
 def nets(config: Config) -> dict[str, Training]:
     """All nets of stages 4, 6 and 7 by name, each with its own config."""
-    large = [
+    found = [*large_nets(config), *hard_nets(config), *soft_nets(config), *sweep_nets(config)]
+    return {net.name: net for net in found}
+
+
+def large_nets(config: Config) -> list[Training]:
+    return [
         Training(name, config.ensemble.seed + number, config=config) for number, name in enumerate(member_names(config))
     ]
-    return {net.name: net for net in [*large, *small_nets(config), *sweep_nets(config)]}
 
 
-def small_nets(config: Config) -> list[Training]:
+def hard_nets(config: Config) -> list[Training]:
+    """The small nets of stage 4."""
+    return [Training(f"{PLAIN}-{run}", seed, config=small_config(config)) for run, seed in seeds(config).items()]
+
+
+def soft_nets(config: Config) -> list[Training]:
     """Those of stage 6, on all digits."""
-    own, distill = small_config(config), config.distill
-    soft = (STUDENT, *(partial.name for partial in PARTIALS))
-    found = []
-    for run, seed in seeds(config).items():
-        found.append(Training(f"{PLAIN}-{run}", seed, config=own))
-        found += [
-            Training(f"{kind}-{run}", seed, distill.hard_weight, distill.temperatures[0], config=own) for kind in soft
-        ]
-    return found
+    weight, temperature = config.distill.hard_weight, config.distill.temperatures[0]
+    return [
+        Training(f"{kind}-{run}", seed, weight, temperature, config=small_config(config))
+        for run, seed in seeds(config).items()
+        for kind in (STUDENT, *(partial.name for partial in PARTIALS))
+    ]
 
 
 def sweep_nets(config: Config) -> list[Training]:
@@ -136,7 +145,8 @@ def _transfer_set(store: FrameStore, labels: NDArray[np.int16], partial: Partial
     return {"utterances": tuple(store.ids[u] for u in chosen), "about": {"digits": list(partial.digits)}}
 
 
-def _show(exp: Path, trainings: Sequence[Training]) -> None:
+def _train(exp: Path, config: Config, trainings: Sequence[Training], made_by: str, force: bool) -> None:
+    train_models(exp, config, trainings, made_by, force)
     for training in trainings:
         card = read_json(exp / "models" / training.name / "card.json")
         print(f"{training.name}: {card['dev_accuracy']:.2f} % of the dev images", flush=True)

@@ -19,7 +19,7 @@ LEAD = (
 )
 OUTPUTS = ("RESULTS.md", "results.json", "index.html")
 SECTIONS = ("model", "train", "ensemble", "distill", "mnist")
-STAGES = {"stage 4": "4 large nets", "stage 6": "6 small nets", "stage 7": "7 temperatures"}
+STAGES = {"stage 4": "4 hard targets", "stage 6": "6 soft targets", "stage 7": "7 temperatures"}
 
 
 def write_report(exp: Path, config: Config, force: bool = False) -> None:
@@ -41,7 +41,7 @@ def read_stamps(exp: Path, config: Config) -> dict[str, list[dict[str, Any]]]:
     folders |= {stage: [] for stage in STAGES.values()}
     for name in nets(config):
         folders[STAGES[stage_of(name)]].append(exp / "models" / name)
-    folders["5 soft targets"] = [exp / targets_name(temperature) for temperature in temperatures(config)]
+    folders["5 targets of the teacher"] = [exp / targets_name(temperature) for temperature in temperatures(config)]
     folders["10 scores"] = [exp / "scores"]
     return {
         stage: [read_json(folder / STAMP) for folder in some] for stage, some in sorted(folders.items(), key=_place)

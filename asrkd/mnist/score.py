@@ -8,7 +8,7 @@ from asrkd.config import Config, section
 from asrkd.errors import UserError
 from asrkd.experiment import Step, identity
 from asrkd.files import read_json, write_json
-from asrkd.mnist.nets import PARTIALS, nets, seeds
+from asrkd.mnist.nets import PARTIALS, PLAIN, nets, seeds
 from asrkd.train.jobs import Training
 
 SCORES = "scores.json"
@@ -49,7 +49,7 @@ def score_nets(exp: Path, config: Config, force: bool = False) -> None:
 
 def stage_of(name: str) -> str:
     kind = name.partition("-")[0]
-    return {"member": "stage 4", "sweep": "stage 7"}.get(kind, "stage 6")
+    return {"member": "stage 4", PLAIN: "stage 4", "sweep": "stage 7"}.get(kind, "stage 6")
 
 
 def _check(folder: Path, net: Training) -> None:

@@ -7,7 +7,7 @@
 #   recipes/mnist/run.sh --data-dir DIR        with the four IDX files that you have already, plain or .gz
 #
 # Stages, with the numbers of their like in the speech recipes
-#   0 data                   4 train the large nets    6 distil into small nets
+#   0 data                   4 train on hard targets   6 distil into small nets
 #   1 images as frames       5 soft targets            7 temperatures
 #   3 labels                                          10 score and report
 #
@@ -71,7 +71,7 @@ configure_experiment
 run_stage 0 "data" prepare_digits
 run_stage 1 "images as frames" digits features
 run_stage 3 "labels" digits labels
-run_stage 4 "train the large nets" digits train
+run_stage 4 "train the large nets and small ones on hard targets" digits train
 run_stage 5 "soft targets of the first large net" digits soft-targets
 run_stage 6 "distil" digits distil
 run_stage 7 "temperatures" digits sweep

@@ -17,11 +17,10 @@ from asrkd.files import read_json
 from asrkd.mnist.digits import CORPUS, save_corpus
 from asrkd.mnist.frames import make_frames, make_labels
 from asrkd.mnist.idx import read_folder
-from asrkd.mnist.nets import distil, nets, sweep, teach
+from asrkd.mnist.nets import distil, nets, sweep, teach, train
 from asrkd.mnist.report import write_report
 from asrkd.mnist.score import score_nets
 from asrkd.settings import load_config
-from asrkd.train.members import train_members
 from tests.mnist.conftest import DEV, SIDE, TEST, TRAIN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +34,8 @@ SETTINGS = [
     "model.hidden_size=64",
     "model.dropout=0.2",
     "distill.hidden_size=32",
-    "distill.epochs=6",
+    "distill.epochs=12",
+    "distill.learning_rate=0.02",
     "train.batch_size=32",
     "train.jitter=1",
     "train.epochs=10",
@@ -58,7 +58,7 @@ def exp(data_dir: Path, tmp_path: Path) -> Path:
 
 
 def all_stages(exp: Path, config: Config) -> None:
-    for stage in (make_frames, make_labels, train_members, teach, distil, sweep, score_nets, write_report):
+    for stage in (make_frames, make_labels, train, teach, distil, sweep, score_nets, write_report):
         stage(exp, config)
 
 
