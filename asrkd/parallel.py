@@ -85,11 +85,13 @@ def parallel(
 @contextmanager
 def _quiet_manager() -> Iterator[None]:
     """When an error ends the call, jobs that wait are taken away from the thread that hands them out. That it misses
-    one is no traceback for a user, who is told of the error."""
+    one is a line for a user and no traceback: the error follows."""
     before = threading.excepthook
 
     def hook(error: threading.ExceptHookArgs) -> None:
-        if not (isinstance(error.exc_value, KeyError) and error.thread and error.thread.name == MANAGER):
+        if isinstance(error.exc_value, KeyError) and error.thread and error.thread.name == MANAGER:
+            print("jobs that wait for a worker are given up", file=sys.stderr, flush=True)
+        else:
             before(error)
 
     threading.excepthook = hook

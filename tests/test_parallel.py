@@ -47,8 +47,10 @@ def test_an_error_of_a_job_comes_out_as_it_is(jobs: int) -> None:
         parallel(fail, [(1,), (3,)], RunConfig(jobs=jobs), what="failures")
 
 
-def test_of_a_missing_job_the_manager_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else goes wrong in a thread is told."""
+def test_of_a_missing_job_the_manager_says_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else goes wrong in a thread is told as ever."""
     told: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda error: told.append(error.exc_type))
     with _quiet_manager():
@@ -57,6 +59,7 @@ def test_of_a_missing_job_the_manager_says_nothing(monkeypatch: pytest.MonkeyPat
             thread.start()
             thread.join()
     assert told == [ValueError, KeyError]
+    assert capsys.readouterr().err == "jobs that wait for a worker are given up\n"
 
 
 def test_an_engine_that_is_not_installed_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
