@@ -22,6 +22,8 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # else nccl takes the first GPU for every process
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield

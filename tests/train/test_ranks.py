@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from asrkd.config import Config
 from asrkd.files import read_json, read_jsonl
 from asrkd.settings import save_config
+from asrkd.train import ranks
+from asrkd.train.device import choose_device
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.members import train_members
 from asrkd.train.soft_targets import make_soft_targets
@@ -70,6 +72,19 @@ def test_the_command_skips_what_is_finished_and_speaks_once(exp: Path, config: C
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("models/member-01: finished, skipped") == 1
     assert done.stdout.count("members: dev frame accuracy") == 1
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before nccl begins: it takes the present device, and that is the first one in every process."""
+    called: list[object] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.set_device", called.append)
+    monkeypatch.setattr("torch.distributed.init_process_group", called.append)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: None)
+    with ranks.joined(choose_device("auto")):
+        assert called == [torch.device("cuda", 1), "nccl"]
 
 
 @pytest.mark.parametrize("step", ["decode {}", "experiment {} sizes", "mnist score {}"])
