@@ -26,13 +26,7 @@ def make_frames(exp: Path, config: Config, force: bool = False) -> None:
     splits = None
     source = corpus_hash(exp / CORPUS)
     for split in SPLITS:
-        step = Step(
-            exp / "features" / split,
-            made_by="stage 1",
-            config=section(config, "features.dtype", "features.num_mel_bins", "mnist.dev", "mnist.held_out"),
-            inputs={CORPUS: source},
-            force=force,
-        )
+        step = _frames_step(exp, config, split, source, force)
         if not step.begin():
             continue
         splits = splits or split_digits(exp, config)
@@ -48,12 +42,20 @@ def make_labels(exp: Path, config: Config, force: bool = False) -> None:
 
     Raises UserError when stage 1 has not been finished, or with another file of stage 0 than the one that is there.
     """
-    features = {f"features/{split}": identity(exp / "features" / split, "stage 1") for split in SPLITS}
+    features, source = {}, corpus_hash(exp / CORPUS)
+    for split in SPLITS:
+        folder = exp / "features" / split
+        features[f"features/{split}"] = identity(folder, "stage 1")
+        if not _frames_step(exp, config, split, source).is_current():
+            raise UserError(
+                f"{folder}: made from another {CORPUS} or other settings than those there are now; run stage 1 again "
+                "(run.sh --stage 1)"
+            )
     step = Step(
         exp / "align",
         made_by="stage 3",
         config=section(config, "mnist.dev", "mnist.held_out"),
-        inputs={CORPUS: corpus_hash(exp / CORPUS), **features},
+        inputs={CORPUS: source, **features},
         force=force,
     )
     if not step.begin():
@@ -63,6 +65,11 @@ def make_labels(exp: Path, config: Config, force: bool = False) -> None:
     write_json(step.folder / LABEL_SET, {"num_pdfs": CLASSES, "hash": hash_value({"digits": CLASSES})})
     step.finish([LABEL_SET, *(f"{split}/{LABELS}" for split in SPLITS)])
     print(f"{step.folder}: the digit of each image", flush=True)
+
+
+def _frames_step(exp: Path, config: Config, split: str, source: str, force: bool = False) -> Step:
+    chosen = section(config, "features.dtype", "features.num_mel_bins", "mnist.dev", "mnist.held_out")
+    return Step(exp / "features" / split, made_by="stage 1", config=chosen, inputs={CORPUS: source}, force=force)
 
 
 def split_digits(exp: Path, config: Config) -> dict[str, tuple[list[str], Digits]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.config import Config, section
+from asrkd.decode import scales
 from asrkd.errors import UserError
 from asrkd.experiment import STAMP, differences
 from asrkd.files import hash_file, read_json
@@ -16,6 +17,7 @@ from asrkd.report.scores import Scores
 from asrkd.report.table import Table
 
 FOLDER = "experiments"
+SECOND_LM = f"lang/{scales.SECOND_LM}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ def experiment_hashes(exp: Path) -> dict[str, str]:
     found = {}
     for path in sorted((exp / FOLDER).glob("*.json")):
         inputs = _read(path).inputs
-        other = next((name for name, was in inputs.items() if _is_another(exp / name / STAMP, was)), None)
+        if "graph" in inputs:  # its systems were decoded: with this second LM, or without one
+            inputs = {SECOND_LM: "", **inputs}
+        other = next((name for name, was in inputs.items() if _is_another(exp / name, was)), None)
         if other is None:
             found[f"{FOLDER}/{path.name}"] = hash_file(path)
         else:
@@ -98,9 +102,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return value
 
 
-def _is_another(stamp: Path, was: str) -> bool:
-    """An input that was deleted since, to have its room, is none."""
-    return stamp.is_file() and read_json(stamp).get("identity") != was
+def _is_another(path: Path, was: str) -> bool:
+    """A folder that was deleted since, to have its room, is none."""
+    if path.name == scales.SECOND_LM:
+        return (hash_file(path) if path.is_file() else "") != was
+    return (path / STAMP).is_file() and read_json(path / STAMP).get("identity") != was
 
 
 def _made_with(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:

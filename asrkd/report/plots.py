@@ -239,7 +239,8 @@ def _svg(figure: Figure, description: str) -> str:
     box = re.search(r'viewBox="[^"]*"', svg)
     if box is None:
         raise ValueError("matplotlib's SVG has no viewBox")
-    svg = re.sub(r"<svg[^>]*>", f'<svg {box.group()} role="img" aria-label="{label}">', svg, count=1)
+    opening = f'<svg {box.group()} role="img" aria-label="{label}">'
+    svg = re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1)  # a backslash in a phone's name is one
     for stand_in, variable in COLOURS.values():
         svg = svg.replace(stand_in, variable)
     return re.sub(r"\n\s*\n", "\n", svg).strip()

@@ -9,7 +9,7 @@ import pytest
 
 from asrkd.config import Config
 from asrkd.errors import UserError
-from asrkd.files import read_json, write_json
+from asrkd.files import hash_file, read_json, write_json
 from asrkd.report.experiments import draw, experiment_hashes, read_experiments, share_curves
 from asrkd.report.figures import HeatMap, Lines, Series
 from asrkd.report.prepare import write_report
@@ -95,6 +95,22 @@ def test_what_was_made_from_other_models_is_left_out(
     assert f"leaves {exp / SIZES} out: made from another align than" in capsys.readouterr().out
     assert "Smaller" not in (exp / "report" / "RESULTS.md").read_text()
     assert read_json(exp / "report" / "results.json")["experiments"] == {}
+
+
+def test_words_of_another_second_pass_are_left_out(exp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = read_json(exp / "graph" / "stamp.json")["identity"]
+    second = exp / "lang" / "rescore.bin"
+    write(exp, inputs={"graph": graph})
+    assert list(experiment_hashes(exp)) == [SIZES]
+    second.write_bytes(b"a model")
+    assert experiment_hashes(exp) == {}
+    assert "made from another lang/rescore.bin than" in capsys.readouterr().out
+    write(exp, inputs={"graph": graph, "lang/rescore.bin": hash_file(second)})
+    assert list(experiment_hashes(exp)) == [SIZES]
+    second.unlink()
+    assert experiment_hashes(exp) == {}
+    write(exp)  # no words in it
+    assert list(experiment_hashes(exp)) == [SIZES]
 
 
 def test_drawings_are_xml_and_tell_their_numbers() -> None:

@@ -34,6 +34,11 @@ def test_colours_are_the_page_s_and_nothing_is_fetched() -> None:
     assert "http" not in svg
 
 
+def test_a_phone_may_have_any_name() -> None:
+    svg = squares(np.eye(2), [r"ts\h", r"s\1"], r"Phones of \g<0>")
+    assert {r"ts\h", r"s\1"} <= set(words(svg)) and r'aria-label="Phones of \g&lt;0>: ' in svg
+
+
 def test_the_same_numbers_give_the_same_bytes() -> None:
     assert bars(ROWS, "Accuracy", "percent") == bars(ROWS, "Accuracy", "percent")
 
