@@ -56,7 +56,7 @@ parse_options() {
         ;;
       lang.lexicon=graphemic) overrides+=("$1") ;;
       # As paths of options, those of the config are kept absolute.
-      data.train=?* | data.dev=?* | data.test=?* | lang.lexicon=?* | lang.lm=?* | lang.lm_text=?* | lang.vocabulary=?*)
+      data.train=?* | data.dev=?* | data.test=?* | lang.lexicon=?* | lang.lm=?* | lang.lm_text=?* | lang.vocabulary=?* | lang.rescore_lm=?*)
         value=${1#*=}
         absolute value
         overrides+=("${1%%=*}=$value")

@@ -170,8 +170,9 @@ def test_paths_may_hold_anything(tmp_path: Path) -> None:
 
 def test_what_an_option_set_can_be_unset(tmp_path: Path) -> None:
     options = ["--exp", tmp_path / "e", "--stage", 10]  # which fails, after the config is written
-    recipe("librispeech", *options, "--lm", "x", "--lexicon", "y", "--lm-text", "z")
-    assert load_config(tmp_path / "e" / "config.yaml").lang.lm == str(Path("x").resolve())
+    recipe("librispeech", *options, "--lm", "x", "--lexicon", "y", "--lm-text", "z", "lang.rescore_lm=w")
+    lang = load_config(tmp_path / "e" / "config.yaml").lang
+    assert (lang.lm, lang.rescore_lm) == (str(Path("x").resolve()), str(Path("w").resolve()))
     recipe("librispeech", *options, "lang.lm=", "lang.lexicon=", "lang.lm_text=")
     lang = load_config(tmp_path / "e" / "config.yaml").lang
     assert (lang.lm, lang.lexicon, lang.lm_text) == ("", "", "")

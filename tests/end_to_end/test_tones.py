@@ -6,6 +6,7 @@ prior of another label set, a graph whose pdfs are not the models'.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,13 @@ from typing import Any
 import pytest
 
 from asrkd.cli import STEPS
+from asrkd.features.store import FrameStore
 from asrkd.files import read_json
+from asrkd.models.dnn import load_model
+from asrkd.train.forward import log_posteriors
 from tests.tone_corpus import make_tone_corpus
 
+OWN_DATA = Path(__file__).resolve().parents[2] / "docs" / "own-data.md"
 SETTINGS = [
     "features.dtype=float32",
     "lang.lm_order=2",
@@ -143,6 +148,25 @@ def test_evaluate_gives_what_the_experiment_gave(
         expected = read_json(exp / "scores" / f"{system}.json")["test"]
         assert found[system] == expected
     assert before.items() <= identities(exp).items()
+
+
+def test_the_documented_way_to_posteriors(
+    corpus: dict[str, Any],
+    undisturbed: tuple[Path, dict[str, float]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exp, _ = undisturbed
+    store = FrameStore.open(exp / "features" / "dev")
+    for name in store.ids:  # of one speaker
+        (tmp_path / f"{name}.wav").symlink_to(corpus["dev"].parent / "wav" / f"{name}.wav")
+    (code,) = re.findall(r"```python\n(.*?)```", OWN_DATA.read_text(), flags=re.DOTALL)
+    exec(code.replace("EXP/", f"{exp}/").replace("AUDIO", str(tmp_path)), {})
+    found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    model, _ = load_model(exp / "models" / "student-T2")
+    for name, logs in log_posteriors([model], store, precision="float32"):
+        assert float(found.pop(name)) == pytest.approx(logs.exp().max(1).values.mean().item(), abs=1e-4)
+    assert not found
 
 
 def test_every_stage_killed_once_ends_the_same(
