@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from asrkd.config import with_newer_keys
+from asrkd.config import Config, section, with_newer_keys
 from asrkd.errors import UserError
 from asrkd.files import TEMPORARY, hash_file, hash_value, read_json, write_json
 
@@ -43,6 +43,30 @@ def identity(folder: Path, made_by: str) -> str:
             f"(run.sh --stage N does it and all after it)"
         )
     return str(stamp["identity"])
+
+
+def expect_settings(folder: Path, made_by: str, config: Config, own: Mapping[str, Any] | None = None) -> None:
+    """Raises UserError when a finished step was made with other settings than those of now, naming the first of them.
+
+    own: settings that are the step's, in place of the config's sections of that name. Only what its stamp tells is
+    compared.
+    """
+    stamp = _read_stamp(folder) or {"config": {}}
+    now = {name: value for name in stamp["config"] for value in _values(config, name)} | dict(own or {})
+    was = {name: value for name, value in stamp["config"].items() if name in now}
+    differing = differences(was, {name: now[name] for name in was})
+    if differing:
+        key, (old, new) = next(iter(differing.items()))
+        raise UserError(
+            f"{folder}: made with {key}={old}, and by the config it is {new}; run {made_by} again (run.sh --stage "
+            f"{made_by.split()[-1]}), or set the config back"
+        )
+
+
+def made_of(folder: Path) -> list[str]:
+    """The names of the inputs that a step was made from; none where it was not made."""
+    stamp = _read_stamp(folder)
+    return sorted(stamp["inputs"]) if stamp else []
 
 
 @contextmanager
@@ -186,6 +210,14 @@ def _holds_files_of_others(folder: Path) -> bool:
     if not folder.is_dir():
         return folder.exists()
     return any(not TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _values(config: Config, name: str) -> list[Any]:
+    """What the config has of that name, if it has anything: `train`, `distill.top_k`."""
+    try:
+        return list(section(config, name).values())
+    except (KeyError, TypeError):
+        return []
 
 
 def _older_input(folder: Path, stamp: Mapping[str, Any]) -> str | None:

@@ -141,6 +141,11 @@ def validate(config: Config) -> None:
     expect(c.distill.seed >= 0, "distill.seed", c.distill.seed, "0 or more")
     expect(c.distill.folds == 0 or c.distill.folds >= 2, "distill.folds", c.distill.folds, "0 (no folds) or 2 or more")
     expect(c.distill.fold_members >= 1, "distill.fold_members", c.distill.fold_members, "at least 1")
+    # A student that starts and is shuffled as a member is no independent run. MNIST has runs of its own.
+    runs = max(c.distill.students, c.mnist.runs)
+    apart = c.ensemble.seed + c.ensemble.members <= c.distill.seed or c.distill.seed + runs <= c.ensemble.seed
+    members = f"seeds beside the {c.ensemble.members} of the members from ensemble.seed={c.ensemble.seed} on"
+    expect(apart, "distill.seed", c.distill.seed, members)
     expect(c.mnist.dev >= 1, "mnist.dev", c.mnist.dev, "at least 1")
     expect(c.mnist.runs >= 1, "mnist.runs", c.mnist.runs, "at least 1")
     sizes, temperatures = c.mnist.sweep_sizes, c.mnist.sweep_temperatures

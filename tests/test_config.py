@@ -73,6 +73,8 @@ def test_the_recipes_configs_are_valid(recipe: Path) -> None:
         ("limited.shares=[0.1,0.1]", r"limited.shares=\[0.1, 0.1\] \(expected distinct ones, found .*hard-10"),
         ("limited.shares=[0.03,0.03000001]", "distinct"),
         ("distill.temperatures=[2,2.0]", r"distinct ones, found \['student-T2', 'student-T2'\]"),
+        ("distill.seed=9", r"distill.seed=9 .expected seeds beside the 10 of the members from ensemble.seed=1 on"),
+        ("ensemble.seed=102", "distill.seed=101 .expected seeds beside"),
         ("distill.students=0", r"distill.students=0 \(expected at least 1\)"),
         ("distill.temperatures={a: 1}", "distill.temperatures={a: 1}: .*asrkd/config.py"),
         ("distill.temperatures=[1,0]", "above 0"),

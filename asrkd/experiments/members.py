@@ -33,7 +33,7 @@ KINDS = ("ensemble", "student")
 def vary_members(exp: Path, config: Config, options: Options) -> None:
     """The first 1, 2, 3, 5, 10 of the members that EXP has, and a student of each, on the ensemble's own targets; words
     too where stage 8 has made a graph."""
-    config = shortened(config, options)
+    config = shortened(config, options, students_alone=True)
     most = config.ensemble.members
     counts = [1] if options.quick else [count for count in COUNTS if count < most]
     counts = sorted({*counts, most})

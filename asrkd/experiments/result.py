@@ -13,6 +13,7 @@ from typing import Any
 
 import asrkd
 from asrkd.config import Config, section, with_newer_keys
+from asrkd.errors import UserError
 from asrkd.experiment import STAMP, identity
 from asrkd.files import write_json
 from asrkd.report.experiments import FOLDER, read_result
@@ -87,13 +88,22 @@ def run_experiment(
     print(f"{path}: the tables and what they were made from", flush=True)
 
 
-def shortened(config: Config, options: Options) -> Config:
-    """With the options' epochs for members and students."""
+def shortened(config: Config, options: Options, *, students_alone: bool = False) -> Config:
+    """With the options' epochs for students and for nets that are trained as the members are, where there are any."""
     epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
     if epochs is None:
         return config
-    train, distill = replace(config.train, epochs=epochs), replace(config.distill, epochs=epochs)
-    return replace(config, train=train, distill=distill)
+    train = config.train if students_alone else replace(config.train, epochs=epochs)
+    return replace(config, train=train, distill=replace(config.distill, epochs=epochs))
+
+
+def expect_soft_targets(config: Config, name: str) -> None:
+    """Raises UserError where the config's students have no soft targets, so that nothing can be said of them."""
+    if config.distill.hard_weight == 1:
+        raise UserError(
+            f"experiment {name}: expected students with soft targets, found distill.hard_weight=1, labels alone; set a "
+            "lower distill.hard_weight"
+        )
 
 
 def show(table: Table) -> None:

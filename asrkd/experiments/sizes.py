@@ -7,11 +7,11 @@ from typing import Any
 from asrkd.config import Config, ModelConfig
 from asrkd.experiment import identity
 from asrkd.experiments.frames import measure_models
-from asrkd.experiments.result import Options, Result, run_experiment, shortened
+from asrkd.experiments.result import Options, Result, expect_soft_targets, run_experiment, shortened
 from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
 from asrkd.report.table import Table
-from asrkd.report.tables import HARD_AND_SOFT
+from asrkd.report.tables import HARD_AND_SOFT, kept_epoch
 from asrkd.train.jobs import Training, at_speed, targets_name, train_models
 from asrkd.train.students import student_config
 
@@ -38,6 +38,7 @@ def sizes(model: ModelConfig, quick: bool) -> list[Size]:
 
 def vary_size(exp: Path, config: Config, options: Options) -> None:
     """At each size a net trained as the members are and one trained as the students are, on stage 5's first targets."""
+    expect_soft_targets(config, NAME)
     config = shortened(config, options)
     targets = targets_name(config.distill.temperatures[0])
     folders = [at_speed(targets, speed) for speed in config.distill.speeds]
@@ -60,7 +61,7 @@ def vary_size(exp: Path, config: Config, options: Options) -> None:
                         row[f"{kind}_{split}_cross_entropy"] = own.cross_entropy
             rows.append(row)
         rows.sort(key=lambda row: -row["parameters"])
-        return Result(rows, [_table(rows)], [_curve(rows)])
+        return Result(rows, [_table(rows, config)], [_curve(rows)])
 
     run_experiment(exp, config, NAME, options, work, inputs=inputs)
 
@@ -77,7 +78,7 @@ def _training(config: Config, size: Size, place: str, kind: str) -> Training:
     return Training(name, seed, distill.hard_weight, distill.temperatures[0], config=student)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], config: Config) -> Table:
     columns = ["Layers x units", "Parameters", "Hard dev", "Soft dev", "Hard test", "Soft test"]
     columns += ["Cross-entropy hard test", "Soft test"]
     cells = [
@@ -86,9 +87,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         + [f"{row[f'{kind}_test_cross_entropy']:.2f}" for kind in KINDS]
         for row in rows
     ]
+    soft = "stage 5's targets alone" if config.distill.hard_weight == 0 else "stage 5's targets too"
     notes = [
-        "Frame accuracy in percent, cross-entropy in nats a frame. Hard: labels alone; soft: stage 5's targets too. "
-        "Both from the same start, one seed; each is kept at the epoch that is best on dev.",
+        f"Frame accuracy in percent, cross-entropy in nats a frame. Hard: labels alone; soft: {soft}. "
+        f"Both from the same start, one seed; each is measured at {kept_epoch(config)}.",
         HARD_AND_SOFT,
     ]
     return Table(NAME, "Smaller students", columns, cells, notes)

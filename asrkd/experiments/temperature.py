@@ -8,10 +8,11 @@ from typing import Any
 
 from asrkd.config import Config, DistillConfig
 from asrkd.experiments.frames import measure_models
-from asrkd.experiments.result import Options, Result, run_experiment, shortened
+from asrkd.experiments.result import Options, Result, expect_soft_targets, run_experiment, shortened
 from asrkd.files import read_json
 from asrkd.report.figures import HeatMap
 from asrkd.report.table import Table
+from asrkd.report.tables import kept_epoch
 from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import Training, train_models
 from asrkd.train.soft_targets import write_targets
@@ -41,7 +42,8 @@ class Point:
 def vary_temperature(exp: Path, config: Config, options: Options) -> None:
     """A student for each temperature and weight, one of the geometric mean and one of the other form of targets, both
     at the config's first temperature and its weight. Dev decides; the chosen one is measured on test too."""
-    config = shortened(config, options)
+    expect_soft_targets(config, NAME)
+    config = shortened(config, options, students_alone=True)
     tried, place = points(config.distill, options.quick), options.place(NAME)
     folders = sorted({point.targets(place) for point in tried})
     groups = target_groups(exp, config)
@@ -87,12 +89,10 @@ def _train(
     best = max(range(len(tried)), key=lambda number: float(rows[number]["dev_accuracy"]))
     test = measure_models(exp, config, [names[best]])[names[best], "test"]
     rows[best] |= {"test_accuracy": test.accuracy, "test_cross_entropy": test.cross_entropy}
-    return Result(
-        rows, [_table(rows, rows[best], config.distill.top_k)], heat_maps=[_heat_map(rows, config.distill.top_k)]
-    )
+    return Result(rows, [_table(rows, rows[best], config)], heat_maps=[_heat_map(rows, config.distill.top_k)])
 
 
-def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any], top_k: int) -> Table:
+def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any], config: Config) -> Table:
     columns = ["Mean", "Pdfs kept", "T", "Hard weight", "Frame accuracy dev", "Cross-entropy dev"]
     cells = [
         [
@@ -106,13 +106,12 @@ def _table(rows: Sequence[dict[str, Any]], best: dict[str, Any], top_k: int) -> 
         for row in rows
     ]
     notes = [
-        "Students of one seed and of the config's epochs unless the command says otherwise, each kept at the epoch "
-        "that is best on dev.",
+        f"Students of one seed and of {config.distill.epochs} epochs, each measured at {kept_epoch(config)}.",
         f"Highest on dev: {best['mean']} mean, {best['top_k'] or 'all'} pdfs, T = {best['temperature']:g}, hard weight "
         f"{best['hard_weight']:g}. Test: {best['test_accuracy']:.2f} % of the frames, cross-entropy "
         f"{best['test_cross_entropy']:.3f}.",
     ]
-    if top_k:
+    if top_k := config.distill.top_k:
         notes.append(f"The higher T is, the more of the mass {top_k} pdfs lack: these rows show both.")
     return Table(NAME, "Temperature and weight of the hard labels", columns, cells, notes)
 

@@ -17,6 +17,7 @@ from asrkd.features.store import FrameStore
 from asrkd.report.cells import NONE, share_text
 from asrkd.report.shares import NOISE, share_kept, spread
 from asrkd.report.table import Table
+from asrkd.report.tables import kept_epoch
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
 from asrkd.train.jobs import Training, train_models
@@ -51,7 +52,7 @@ def withhold_transcripts(exp: Path, config: Config, options: Options) -> None:
         students = [replace(half_student, utterances=half, about=_about(half, config)), all_student]
         train_models(exp, student_config(config), students, f"experiment {NAME}", options.force)
         rows = _rows(exp, config, teachers, place)
-        return Result(rows, [_table(rows, len(half), len(store), len(teachers), options.epochs)])
+        return Result(rows, [_table(rows, len(half), len(store), config, options.epochs)])
 
     run_experiment(exp, config, NAME, options, work, targets=[targets])
 
@@ -96,8 +97,9 @@ def _rows(exp: Path, config: Config, teachers: Sequence[str], place: str) -> lis
     return [row(label, names, "accuracy") | row(label, names, "cross_entropy") for label, names in systems.items()]
 
 
-def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers: int, epochs: int | None) -> Table:
+def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, config: Config, epochs: int | None) -> Table:
     columns = ["", "Frame accuracy dev", "test", "Cross-entropy dev", "test", "Gap closed, test"]
+    teachers = config.ensemble.members
     first, *students, last = rows
     closed = [
         share_text(
@@ -120,7 +122,7 @@ def _table(rows: Sequence[dict[str, Any]], half: int, utterances: int, teachers:
         "Students are trained as distill of the config says, baselines as train: what the untranscribed half brings is "
         "the second student less the first.",
         "The tied states are those of stage 3, which aligned all of train; the labels of the other half teach no net "
-        "but the last baseline. The epoch that is best on dev is kept.",
+        f"but the last baseline. Each is measured at {kept_epoch(config)}.",
     ]
     if epochs:
         notes.append(f"All nets but those of the last baseline were trained for {epochs} epochs.")

@@ -18,8 +18,8 @@ from asrkd.config import Config
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.mnist.digits import CLASSES
-from asrkd.systems import member_names
 from asrkd.train.jobs import Training, train_models
+from asrkd.train.members import members
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import student_config
 
@@ -44,7 +44,7 @@ PARTIALS = (WITHOUT_3, ONLY_7_8)
 
 def train(exp: Path, config: Config, force: bool = False) -> None:
     """Stage 4: the large nets and small ones, with hard targets. Raises UserError as `distil` does."""
-    _train(exp, config, [*large_nets(config), *hard_nets(config)], "stage 4", force)
+    _train(exp, config, [*members(config), *hard_nets(config)], "stage 4", force)
 
 
 def teach(exp: Path, config: Config, force: bool = False) -> None:
@@ -102,15 +102,9 @@ def sweep_name(size: int, temperature: float, run: int) -> str:
 
 
 def nets(config: Config) -> dict[str, Training]:
-    """All nets of stages 4, 6 and 7 by name, each with its own config."""
-    found = [*large_nets(config), *hard_nets(config), *soft_nets(config), *sweep_nets(config)]
+    """All nets of stages 4, 6 and 7 by name, each with its own config; the large ones are the members."""
+    found = [*members(config), *hard_nets(config), *soft_nets(config), *sweep_nets(config)]
     return {net.name: net for net in found}
-
-
-def large_nets(config: Config) -> list[Training]:
-    return [
-        Training(name, config.ensemble.seed + number, config=config) for number, name in enumerate(member_names(config))
-    ]
 
 
 def hard_nets(config: Config) -> list[Training]:

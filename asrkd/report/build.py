@@ -51,7 +51,7 @@ def build(
     test_speakers = reports["data"]["test"]["speakers"]
     results = [tables.whole_data(scores), tables.shares(shares), tables.comparisons(comparisons, test_speakers)]
     if scores.limited:
-        results.insert(1, tables.limited_data(scores, config.distill.folds))
+        results.insert(1, tables.limited_data(scores, config))
     results.append(tables.members(scores))
     if len(scores.runs) > 1:
         results.append(tables.runs(scores))
@@ -74,7 +74,7 @@ def build(
         drawn.insert(0, by_share)
     config_text = yaml.safe_dump(chosen, sort_keys=False)
 
-    write_text(step.folder / "RESULTS.md", results_markdown([*results, *about], lead(scores), config_text))
+    write_text(step.folder / "RESULTS.md", results_markdown([*results, *about], lead(scores, config), config_text))
     write_json(
         step.folder / "results.json",
         {
@@ -96,7 +96,7 @@ def build(
     shown = heard(exp, cuts, scores)
     document = page(
         title=TITLE,
-        lead=lead(scores),
+        lead=lead(scores, config),
         headline=headline(scores, shares),
         figures=[*figures(scores, curves), phone_figure(student.system.label, found), *experiments.draw(drawn)],
         tables=results,
@@ -118,11 +118,14 @@ def results_markdown(all_tables: Sequence[Table], lead: str, config: str) -> str
     return "\n".join([*parts, f"## The config\n\n```yaml\n{config}```\n"])
 
 
-def lead(scores: Scores) -> str:
+def lead(scores: Scores, config: Config) -> str:
+    own = config.distill
+    shape = "another" if own.hidden_layers or own.hidden_size else "the same"
+    teachers = "teachers that never heard their speaker" if own.folds else "it"
     return (
         f"{len(scores.members)} acoustic models that differ in their random start, their ensemble, and one model of "
-        "the same shape distilled from it, after section 4 of Hinton, Vinyals and Dean, “Distilling the Knowledge in "
-        "a Neural Network” (2015). The paper's figures, of its own corpus, stand beside ours."
+        f"{shape} shape distilled from {teachers}, after section 4 of Hinton, Vinyals and Dean, “Distilling the "
+        "Knowledge in a Neural Network” (2015). The paper's figures, of its own corpus, stand beside ours."
     )
 
 

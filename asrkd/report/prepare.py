@@ -8,6 +8,7 @@ from asrkd.experiment import Step, identity
 from asrkd.files import hash_value
 from asrkd.report import facts, specialists
 from asrkd.report.experiments import experiment_hashes
+from asrkd.report.made_with import expect_config
 from asrkd.report.scores import read_scores
 from asrkd.systems import fold_teacher_names
 
@@ -15,9 +16,11 @@ from asrkd.systems import fold_teacher_names
 def write_report(exp: Path, config: Config, force: bool = False) -> None:
     """The paper's tables beside ours, as Markdown, as JSON and as a page. The same experiment gives the same bytes.
 
-    Raises UserError when a stage before this one has not been finished or a system of the config has no scores.
+    Raises UserError when a stage before this one has not been finished, or with other settings than the config's, or
+    when a system of the config has no scores.
     """
     made = {"scores": identity(exp / "scores", "stage 10")}
+    expect_config(exp, config)
     scores = read_scores(exp, config)
     teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
     made |= specialists.made(exp)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from asrkd.config import Config
 from asrkd.report import paper
 from asrkd.report.cells import (
     NONE,
@@ -25,6 +26,11 @@ HARD_AND_SOFT = (
     "Hard targets are learnt as the members learn, soft ones as the students do (train and distill of the config), and "
     "so they differ in more than the targets where those do."
 )
+
+
+def kept_epoch(config: Config) -> str:
+    """Which epoch of a net was measured."""
+    return "the last epoch" if config.train.keep == "last" else "the epoch that is best on dev"
 
 
 def whole_data(scores: Scores) -> Table:
@@ -54,10 +60,10 @@ def whole_data(scores: Scores) -> Table:
     return Table("whole-data", "Ensemble and student (the paper's Table 1)", columns, rows, notes)
 
 
-def limited_data(scores: Scores, folds: int) -> Table:
+def limited_data(scores: Scores, config: Config) -> Table:
     """The paper's Table 5: hard against soft targets on a small share of the training utterances.
 
-    folds: distill.folds, which decides who gave the soft targets.
+    config: what the nets were trained with, and who gave the soft targets.
     """
     columns = ["Trained on", "Targets", "Train frame accuracy", "paper", "Test frame accuracy", "paper"]
     columns += ["Cross-entropy test", "WER test", "95 % interval"]
@@ -91,11 +97,11 @@ def limited_data(scores: Scores, folds: int) -> Table:
                 ]
             )
     who = "the ensemble, which has seen all of the data, as in the paper."
-    if folds:
+    if folds := config.distill.folds:
         who = f"teachers that never heard the speaker, of {folds} folds; the paper's ensemble had seen all of the data."
     notes = [
         "Train frame accuracy is on frames that the model was trained on: a sample of them where it had all of the "
-        f"data. Of every model the epoch that is best on dev is kept. The soft targets come from {who}",
+        f"data. Every model is measured at {kept_epoch(config)}. The soft targets come from {who}",
         HARD_AND_SOFT,
         *_why_none([scores.ensemble.test.interval]),
     ]

@@ -64,5 +64,8 @@ def _open_targets(folder: Path, label_set: str, features: str, frames: Mapping[s
     try:
         return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=True)
     except UserError as error:
-        # Its stamp says "finished" and may fit all the same, hence --force.
-        raise UserError(f"{error} (run.sh --stage 5 --stop-stage 5 --force)") from None
+        # Its stamp says "finished" and may fit all the same, hence --force. What is not of stage 5 is made by the call
+        # that needs it.
+        of_stage_5 = folder.parent.name == "targets" and folder.name.startswith("train-")
+        mend = "run.sh --stage 5 --stop-stage 5 --force" if of_stage_5 else f"delete {folder} and make this call again"
+        raise UserError(f"{error} ({mend})") from None

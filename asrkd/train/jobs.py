@@ -75,18 +75,22 @@ def train_models(exp: Path, config: Config, trainings: Sequence[Training], made_
 def _step(exp: Path, config: Config, training: Training, inputs: Mapping[str, str], made_by: str, force: bool) -> Step:
     folders = training.target_folders(config.train.speeds) if training.hard_weight < 1 else []
     soft = {folder: identity(exp / folder, "stage 5") for folder in folders}
-    tail = section(config, "distill.tail") if soft else {}
     return Step(
         exp / "models" / training.name,
         made_by=made_by,
-        config={
-            **section(config, "model", "train"),
-            **tail,
-            "seed": training.seed,
-            "hard_weight": training.hard_weight,
-            "temperature": training.temperature,
-            **training.about,
-        },
+        config=training_settings(config, training),
         inputs={**inputs, **soft},
         force=force,
     )
+
+
+def training_settings(config: Config, training: Training) -> dict[str, Any]:
+    """What a model's stamp says that it was trained with. config: whose model and train are the training's."""
+    return {
+        **section(config, "model", "train"),
+        **(section(config, "distill.tail") if training.hard_weight < 1 else {}),
+        "seed": training.seed,
+        "hard_weight": training.hard_weight,
+        "temperature": training.temperature,
+        **training.about,
+    }

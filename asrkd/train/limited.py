@@ -19,18 +19,12 @@ def train_limited(exp: Path, config: Config, force: bool = False) -> None:
     both the epoch that is best on dev is kept. The soft targets are stage 5's of the first temperature, by teachers
     that saw much more of the data. Raises UserError when an input is missing or a loss is no longer finite.
     """
-    of_students = student_config(config)
-    taught = replace(config, train=of_students.train, model=replace(config.model, dropout=of_students.model.dropout))
     store = FrameStore.open(exp / "features" / "train")
     trainings = []
-    for share in config.limited.shares:
-        chosen = stratified_subset(store.speakers, share, config.limited.seed)
-        utterances = tuple(store.ids[u] for u in chosen)
-        about = {"share": share, "subset_seed": config.limited.seed, "utterances": len(utterances)}
-        hard = Training(limited_name("hard", share), config.limited.seed, utterances=utterances, about=about)
-        name, weight = limited_name("soft", share), config.limited.hard_weight
-        soft = replace(hard, name=name, hard_weight=weight, temperature=config.distill.temperatures[0], config=taught)
-        trainings += [hard, soft]
+    for net in limited(config):
+        chosen = stratified_subset(store.speakers, net.about["share"], config.limited.seed)
+        about = {**net.about, "utterances": len(chosen)}
+        trainings.append(replace(net, utterances=tuple(store.ids[u] for u in chosen), about=about))
     train_models(exp, config, trainings, "stage 7", force)
     for training in trainings:
         card = read_json(exp / "models" / training.name / "card.json")
@@ -39,3 +33,18 @@ def train_limited(exp: Path, config: Config, force: bool = False) -> None:
             f"{card['dev_accuracy']:.2f} % on dev",
             flush=True,
         )
+
+
+def limited(config: Config) -> list[Training]:
+    """The pairs, without the utterances that are drawn for them."""
+    of_students, seed = student_config(config), config.limited.seed
+    taught = replace(config, train=of_students.train, model=replace(config.model, dropout=of_students.model.dropout))
+    weight, temperature = config.limited.hard_weight, config.distill.temperatures[0]
+    trainings = []
+    for share in config.limited.shares:
+        about = {"share": share, "subset_seed": seed}
+        trainings += [
+            Training(limited_name("hard", share), seed, about=about, config=config),
+            Training(limited_name("soft", share), seed, weight, temperature, about=about, config=taught),
+        ]
+    return trainings

@@ -275,7 +275,7 @@ def _named(utterances: Sequence[str]) -> str:
 def _mend(damaged: Sequence[str]) -> str:
     if damaged:
         return "mend their audio, or drop them from the cut set, and run the stages from 0 on"
-    return "lower train.learning_rate, or of a student distill.learning_rate"
+    return "lower train.learning_rate, of a student distill.learning_rate, of a specialist specialists.learning_rate"
 
 
 def _show(name: str, curve: Mapping[str, Any], board: SummaryWriter) -> None:

@@ -14,9 +14,14 @@ def train_members(exp: Path, config: Config, force: bool = False) -> None:
 
     Raises UserError when an input is missing or a loss is no longer finite.
     """
-    names = member_names(config)
-    members = [Training(name, config.ensemble.seed + number) for number, name in enumerate(names)]
-    train_models(exp, config, members, "stage 4", force)
-    accuracy = [read_json(exp / "models" / name / "card.json")["dev_accuracy"] for name in names]
-    spread = f", standard deviation {statistics.stdev(accuracy):.2f}" if len(names) > 1 else ""
-    print(f"{len(names)} members: dev frame accuracy {statistics.mean(accuracy):.2f} %{spread}", flush=True)
+    trained = members(config)
+    train_models(exp, config, trained, "stage 4", force)
+    accuracy = [read_json(exp / "models" / member.name / "card.json")["dev_accuracy"] for member in trained]
+    spread = f", standard deviation {statistics.stdev(accuracy):.2f}" if len(trained) > 1 else ""
+    print(f"{len(trained)} members: dev frame accuracy {statistics.mean(accuracy):.2f} %{spread}", flush=True)
+
+
+def members(config: Config) -> list[Training]:
+    return [
+        Training(name, config.ensemble.seed + number, config=config) for number, name in enumerate(member_names(config))
+    ]

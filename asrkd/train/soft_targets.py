@@ -1,11 +1,15 @@
 """Stage 5, second half: what the teachers make of the training frames, at every temperature asked for."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from asrkd.config import Config, section
+from asrkd.errors import UserError
 from asrkd.experiment import Step, identity
+from asrkd.features.store import FrameStore
+from asrkd.files import read_json
 from asrkd.parallel import parallel
 from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import at_speed, targets_name
@@ -35,7 +39,8 @@ def write_targets(
     """Each group's targets by its teachers, in a folder of the experiment for each temperature and each of
     distill.speeds.
 
-    mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing.
+    mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing, or
+    the disk has no room for the targets.
     """
     for speed in config.distill.speeds:
         own = {temperature: at_speed(folder, speed) for temperature, folder in folders.items()}
@@ -76,6 +81,7 @@ def _write_at_speed(
     from asrkd.train.target_shards import make_shards, mean_targets, write_shard
 
     paths = {temperature: step.folder for temperature, step in pending.items()}
+    _expect_room(exp, config, list(paths.values()))
     shards = make_shards(exp / "features" / "train", groups)
     source = partial(mean_targets, mean=mean, speed=speed)
     jobs = [(exp, config, shard, paths, teachers, features, source) for shard in shards]
@@ -92,4 +98,21 @@ def _write_at_speed(
             f"T = {temperature:g}{heard}: soft targets of {len(store)} utterances by {who}, "
             f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",
             flush=True,
+        )
+
+
+def _expect_room(exp: Path, config: Config, folders: Sequence[Path]) -> None:
+    """Raises UserError when what is still to be written does not fit on the disk: better now than after hours."""
+    from asrkd.distill.records import record_bytes
+
+    frames = len(FrameStore.open(exp / "features" / "train").frames)
+    num_pdfs = read_json(exp / "align" / "label_set.json")["num_pdfs"]
+    there = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+    needed = len(folders) * frames * record_bytes(num_pdfs, config.distill.top_k) - there
+    free = shutil.disk_usage(exp).free
+    if needed > free:
+        raise UserError(
+            f"{folders[0]}: expected {needed / 1e9:.3g} GB of free disk for {len(folders)} times the soft targets of "
+            f"{frames:,} frames, found {free / 1e9:.3g} GB; make room, or keep fewer pdfs of a frame: "
+            f"distill.top_k={config.distill.top_k} ({'all of ' if not config.distill.top_k else ''}{num_pdfs} pdfs)"
         )

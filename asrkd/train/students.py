@@ -15,14 +15,19 @@ def train_students(exp: Path, config: Config, force: bool = False) -> None:
     Those of different temperatures have the same seed, so that they differ in the temperature alone, and those of one
     temperature differ in their seed alone. Raises UserError when an input is missing or a loss is no longer finite.
     """
-    students = [
-        Training(student_name(temperature, run), config.distill.seed + run - 1, config.distill.hard_weight, temperature)
-        for temperature, run in student_runs(config)
-    ]
-    train_models(exp, student_config(config), students, "stage 6", force)
-    for student in students:
+    trained = students(config)
+    train_models(exp, config, trained, "stage 6", force)
+    for student in trained:
         card = read_json(exp / "models" / student.name / "card.json")
         print(f"{student.name}: dev frame accuracy {card['dev_accuracy']:.2f} %", flush=True)
+
+
+def students(config: Config) -> list[Training]:
+    seed, weight, own = config.distill.seed, config.distill.hard_weight, student_config(config)
+    return [
+        Training(student_name(temperature, run), seed + run - 1, weight, temperature, config=own)
+        for temperature, run in student_runs(config)
+    ]
 
 
 def student_config(config: Config) -> Config:

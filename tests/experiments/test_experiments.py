@@ -15,7 +15,7 @@ from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.experiment import Step
 from asrkd.experiments.members import vary_members
-from asrkd.experiments.result import Options
+from asrkd.experiments.result import Options, shortened
 from asrkd.experiments.sizes import Size, sizes, vary_size
 from asrkd.experiments.targets import compare_targets
 from asrkd.experiments.temperature import points, vary_temperature
@@ -244,6 +244,21 @@ def test_the_command(exp: Path, config: Config) -> None:
     assert "finished, skipped" in again.stdout and "out of fold" in again.stdout
 
 
+def test_members_of_another_config_are_refused(exp: Path, config: Config, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(exp, tmp_path / "exp"))
+    config.train.weight_decay = 0.5
+    save_config(config, other / "config.yaml")
+    call = [sys.executable, "-m", "asrkd", "experiment", str(other), "members", "--quick"]
+    done = subprocess.run(call, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "member-01: made with train.weight_decay=0.0003" in done.stderr
+
+
+def test_epochs_of_a_call_are_those_of_what_it_trains(config: Config) -> None:
+    both, students = (shortened(config, Options(epochs=7), students_alone=alone) for alone in (False, True))
+    assert (both.train.epochs, both.distill.epochs) == (7, 7)
+    assert (students.train.epochs, students.distill.epochs) == (config.train.epochs, 7)
+
+
 def test_a_split_without_labels_is_named(exp: Path, config: Config, tmp_path: Path) -> None:
     other = Path(shutil.copytree(exp, tmp_path / "exp"))
     path = other / "align" / "test" / "labels.npy"
@@ -255,6 +270,11 @@ def test_a_split_without_labels_is_named(exp: Path, config: Config, tmp_path: Pa
 def test_what_is_missing_is_named(tmp_path: Path, config: Config) -> None:
     with pytest.raises(UserError, match="train-T2: not there yet; stage 5"):
         vary_size(tmp_path, config, QUICK)
+    config.distill.hard_weight = 1.0  # students of labels alone
+    for experiment in (vary_size, vary_temperature):
+        with pytest.raises(UserError, match=r"expected students with soft targets, found distill\.hard_weight=1"):
+            experiment(tmp_path, config, QUICK)
+    config.distill.hard_weight = 0.5
     config.distill.speeds = [0.9, 1.1]  # whose targets lie apart
     with pytest.raises(UserError, match=r"train-T2-x0\.9: not there yet; stage 5"):
         vary_size(tmp_path, config, QUICK)

@@ -143,15 +143,17 @@ def test_all_stages(exp: Path, config: Config, data_dir: Path, capsys: pytest.Ca
     for changed, message in (
         (
             replace(config, distill=replace(config.distill, temperatures=[4.0])),
-            "student-1: trained with temp",
+            "student-1: made with temp",
         ),
         (
             replace(config, distill=replace(config.distill, hard_weight=0.5)),
-            r"student-1: trained with hard_weight=0\.1",
+            r"student-1: made with hard_weight=0\.1",
         ),
-        (replace(config, ensemble=replace(config.ensemble, seed=2)), "member-01: trained with seed=1"),
-        (replace(config, model=replace(config.model, hidden_size=9)), r"member-01: trained with model\.hidden_size=64"),
-        (replace(config, mnist=replace(config.mnist, sweep_epochs=2)), r"sweep-6-T1-1: trained with train\.epochs=1"),
+        (replace(config, ensemble=replace(config.ensemble, seed=2)), "member-01: made with seed=1"),
+        (replace(config, model=replace(config.model, hidden_size=9)), r"member-01: made with model\.hidden_size=64"),
+        (replace(config, mnist=replace(config.mnist, dev=1)), r"features/train: made with mnist\.dev="),
+        (replace(config, distill=replace(config.distill, top_k=3)), r"train-T1: made with distill\.top_k=10"),
+        (replace(config, mnist=replace(config.mnist, sweep_epochs=2)), r"sweep-6-T1-1: made with train\.epochs=1"),
     ):
         with pytest.raises(UserError, match=message):
             score_nets(exp, changed)
@@ -172,6 +174,8 @@ def test_other_labels_of_the_same_images_make_labels_stale(exp: Path, config: Co
     corpus = read_folder(data_dir)
     other = replace(corpus.train, labels=(corpus.train.labels + 1) % 10)
     save_corpus(exp / CORPUS, replace(corpus, train=other))
+    with pytest.raises(UserError, match=r"features/train: made from another corpus/mnist\.npz .* run stage 1 again"):
+        make_labels(exp, config)
     make_frames(exp, config)
     make_labels(exp, config)
     assert read_json(exp / "features" / "train" / "stamp.json")["identity"] == first

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrkd.config import Config
+from asrkd.config import Config, section
 from asrkd.errors import UserError
 from asrkd.experiment import STAMP
-from asrkd.files import read_json
+from asrkd.files import read_json, write_json
 from asrkd.report.build import OUTPUTS
 from asrkd.report.prepare import write_report
 
@@ -216,6 +216,15 @@ def test_a_system_without_scores_names_the_stage(
 ) -> None:
     change(config)
     with pytest.raises(UserError, match=rf"{system}\.json: .*stage 10"):
+        write_report(exp, config)
+
+
+def test_another_beam_than_the_words_were_found_with_is_refused(exp: Path, config: Config) -> None:
+    path = exp / "decode" / "ensemble" / "stamp.json"
+    write_json(path, read_json(path) | {"config": section(config, "decode")})
+    write_report(exp, config)
+    config.decode.search_beam = 11.0
+    with pytest.raises(UserError, match=r"decode/ensemble: made with decode\.search_beam=12\.0.* --stage 9"):
         write_report(exp, config)
 
 

@@ -26,7 +26,7 @@ def test_whole_data_beside_the_paper(scores: Scores) -> None:
 
 
 def test_limited_data_beside_the_paper(scores: Scores) -> None:
-    table = tables.limited_data(scores, 0)
+    table = tables.limited_data(scores, Config())
     assert table.rows == [
         ["all", "hard", "70.0 ± 1.0", "63.4", "47.0 ± 1.0", "58.9", "2.10 ± 0.10", "46.0 ± 1.0", "–"],
         ["3 %", "hard", "90.0", "67.3", "27.0", "44.5", "4.10", "80.0", "78.0 to 82.0"],
@@ -37,7 +37,11 @@ def test_limited_data_beside_the_paper(scores: Scores) -> None:
 
 def test_the_paper_has_no_other_share_and_no_other_temperature(scores: Scores) -> None:
     (pair,) = scores.limited.values()
-    assert [row[3] for row in tables.limited_data(replace(scores, limited={0.1: pair}), 0).rows] == ["63.4", "–", "–"]
+    assert [row[3] for row in tables.limited_data(replace(scores, limited={0.1: pair}), Config()).rows] == [
+        "63.4",
+        "–",
+        "–",
+    ]
     two = replace(scores, students=scores.students * 2)
     assert [row[3] for row in tables.whole_data(two).rows] == ["58.9", "61.1", "60.8", "–"]
 

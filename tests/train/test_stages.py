@@ -1,7 +1,10 @@
 """Stages 4 to 7 on frames that can be told apart."""
 
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,14 @@ from asrkd.errors import UserError
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json, read_jsonl, write_json
 from asrkd.models.dnn import load_model
+from asrkd.report.made_with import expect_config
 from asrkd.systems import systems
 from asrkd.train.forward import log_posteriors
+from asrkd.train.jobs import Training, train_models
 from asrkd.train.limited import train_limited
 from asrkd.train.members import train_members
 from asrkd.train.soft_targets import make_soft_targets
-from asrkd.train.students import train_students
+from asrkd.train.students import student_config, train_students
 
 
 def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict[str, np.ndarray]:
@@ -105,6 +110,23 @@ def test_all_stages(exp: Path, config: Config, capsys: pytest.CaptureFixture[str
     assert "member-02 epoch 1" in printed
     assert printed.count("epoch 1:") == 1
     assert printed.count("finished, skipped") == 1 + 1 + 1 + 2
+
+    # A report would give all of this as the config's, so that it refuses a config that was changed since.
+    expect_config(exp, config)
+    for section, key, value, message in (
+        ("train", "epochs", 3, r"member-01: made with train\.epochs=4, and by the config it is 3; run stage 4 again"),
+        ("ensemble", "seed", 2, "member-01: made with seed=1"),
+        ("ensemble", "members", 1, r"train-T2: .* the config's 1 teachers \(member-01, .*found those of 2"),
+        ("distill", "folds", 2, r"train-T2: .* the config's 4 teachers \(fold-1-member-01, "),
+        ("distill", "top_k", 3, r"train-T2: made with distill\.top_k=2.* --stage 5"),
+        ("distill", "hard_weight", 0.1, "student-T2: made with hard_weight=0.5.* --stage 6"),
+        ("distill", "tail", "drop", r"student-T2: made with distill\.tail=even"),
+        ("limited", "hard_weight", 0.5, "soft-30: made with hard_weight=0.0.* --stage 7"),
+        ("limited", "seed", 3, "hard-30: made with seed=201"),
+    ):
+        changed = replace(config, **{section: replace(getattr(config, section), **{key: value})})
+        with pytest.raises(UserError, match=message):
+            expect_config(exp, changed)
 
 
 def test_more_students_leave_the_first_as_it_is(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,8 +216,36 @@ def test_damaged_soft_targets_name_the_command(exp: Path, config: Config) -> Non
     shard.write_bytes(data)
     with pytest.raises(UserError, match=r"records were altered .* \(run\.sh --stage 5 --stop-stage 5 --force\)$"):
         train_students(exp, config)
+    # Those of an experiment are made by its own call.
+    (exp / "targets" / "other").mkdir()
+    shutil.copytree(exp / "targets" / "train-T2", exp / "targets" / "other" / "T2")
+    other = Training("other", 1, 0.5, 2.0, targets="targets/other/T2", config=student_config(config))
+    with pytest.raises(
+        UserError, match=r"records were altered .* \(delete .*targets/other/T2 and make this call again"
+    ):
+        train_models(exp, config, [other], "experiment other", force=False)
     make_soft_targets(exp, config, force=True)
     train_students(exp, config)
+
+
+def test_targets_that_do_not_fit_on_the_disk_are_not_begun(
+    exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 pdfs of a frame are 12 bytes."""
+    config.train.epochs = 1
+    train_members(exp, config)
+    needed = 2 * 12 * len(FrameStore.open(exp / "features" / "train").frames)
+    config.distill.temperatures = [2.0, 5.0]
+    with (
+        monkeypatch.context() as full,
+        pytest.raises(UserError, match=r"GB of free disk for 2 times .*top_k=2 \(5 pdfs"),
+    ):
+        full.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1000))
+        make_soft_targets(exp, config)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed))
+    make_soft_targets(exp, config)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    make_soft_targets(exp, config)  # finished: nothing is to be written
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])

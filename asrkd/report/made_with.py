@@ -1,0 +1,68 @@
+"""Whether what a report shows was made with the settings that it prints: the config may have been changed since."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from asrkd.config import Config
+from asrkd.errors import UserError
+from asrkd.experiment import expect_settings, made_of
+from asrkd.systems import fold_teacher_names, member_names, systems
+from asrkd.train.jobs import Training, at_speed, targets_name, training_settings
+from asrkd.train.limited import limited
+from asrkd.train.members import members
+from asrkd.train.students import students
+
+STAGES = {  # folder -> who makes it; models, targets and decoded systems have settings of their own
+    "data": "stage 0",
+    "features/train": "stage 1",
+    "features/dev": "stage 1",
+    "features/test": "stage 1",
+    "lang": "stage 2",
+    "align": "stage 3",
+    "graph": "stage 8",
+}
+
+
+def expect_config(exp: Path, config: Config) -> None:
+    """Raises UserError for the first step of stages 0 to 9 that was made with other settings than the config's, or of
+    which the soft targets are of other teachers."""
+    for name, stage in STAGES.items():
+        expect_settings(exp / name, stage, config)
+    expect_members(exp, config)
+    for folder in _target_folders(exp, config):
+        expect_settings(folder, "stage 5", config)
+        _expect_teachers(folder, config)
+    _expect_trained(exp, config, "stage 6", students(config))
+    _expect_trained(exp, config, "stage 7", limited(config))
+    for system in systems(config):
+        expect_settings(exp / "decode" / system.name, "stage 9", config)
+
+
+def expect_members(exp: Path, config: Config) -> None:
+    """Raises UserError where a member was trained with other settings than the config's."""
+    _expect_trained(exp, config, "stage 4", members(config))
+
+
+def _expect_trained(exp: Path, config: Config, stage: str, trainings: list[Training]) -> None:
+    for training in trainings:
+        own = training_settings(training.config or config, training)
+        expect_settings(exp / "models" / training.name, stage, config, own)
+
+
+def _target_folders(exp: Path, config: Config) -> Iterator[Path]:
+    for temperature in config.distill.temperatures:
+        for speed in config.distill.speeds:
+            yield exp / at_speed(targets_name(temperature), speed)
+
+
+def _expect_teachers(folder: Path, config: Config) -> None:
+    names = member_names(config)
+    if config.distill.folds:
+        names = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
+    found = [name.removeprefix("models/") for name in made_of(folder) if name.startswith("models/")]
+    if found and found != sorted(names):
+        raise UserError(
+            f"{folder}: expected soft targets of the config's {len(names)} teachers ({names[0]}, ...), found those of "
+            f"{len(found)} ({found[0]}, ...); run stage 5 again (run.sh --stage 5), or set distill.folds and "
+            "ensemble.members back"
+        )
