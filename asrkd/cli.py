@@ -233,15 +233,33 @@ def oov(exp: Path, vocabulary: Path | None) -> None:
 @click.option("--corpus-dir", type=click.Path(path_type=Path), help="A tree in LibriSpeech's layout.")
 @click.option("--test", "name", help="Subsets of --corpus-dir, commas between, or a name for --cuts.", required=True)
 @click.option("--cuts", type=click.Path(path_type=Path), help="A Lhotse cut set, instead of --corpus-dir.")
+@click.option("--system", "chosen", multiple=True, help="This one alone; may be given several times.")
 @click.option("--force", is_flag=True, help="Do it again, even if it is finished.")
-def evaluate(exp: Path, corpus_dir: Path | None, name: str, cuts: Path | None, force: bool) -> None:
+def evaluate(
+    exp: Path, corpus_dir: Path | None, name: str, cuts: Path | None, chosen: tuple[str, ...], force: bool
+) -> None:
     """Decode and score another test set with a finished experiment's systems, at the scales that dev chose."""
     from asrkd.evaluate import evaluate_experiment
     from asrkd.experiment import locked
 
     config = read_config(exp)
     with locked(exp):
-        evaluate_experiment(exp, config, corpus_dir=corpus_dir, name=name, cuts=cuts, force=force)
+        evaluate_experiment(exp, config, corpus_dir=corpus_dir, name=name, cuts=cuts, chosen=chosen, force=force)
+
+
+@cli.command()
+@experiment
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--system", default="", help="A member, ensemble, student-T2, ...; the student without it.")
+def transcribe(exp: Path, files: tuple[Path, ...], system: str) -> None:
+    """Print the words of audio files: a line a file, its name and a tab before them."""
+    from asrkd.experiment import locked
+    from asrkd.transcribe import transcribe
+
+    config = read_config(exp)
+    with locked(exp):
+        for file, text in zip(files, transcribe(exp, config, files, system), strict=True):
+            print(f"{file}\t{text}")
 
 
 @cli.group()

@@ -4,6 +4,7 @@ Everything lands in EXP/evaluate/<name>; the experiment itself is only read. The
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from asrkd.files import hash_file, read_json, write_json
 from asrkd.score.counts import measure_frames, word_errors
 from asrkd.score.summary import compare, split_scores
 from asrkd.score.wer import read_word_errors, write_word_errors
-from asrkd.systems import TRAINED_BY, System, systems
+from asrkd.systems import TRAINED_BY, System, system_named, systems
 
 WORDS, FRAMES = "words.jsonl", "frames.json"
 
@@ -37,13 +38,14 @@ def evaluate_experiment(
     name: str,
     corpus_dir: Path | None = None,
     cuts: Path | None = None,
+    chosen: Sequence[str] = (),
     force: bool = False,
 ) -> None:
-    """Decode and score a subset of a tree in LibriSpeech's layout, or a Lhotse cut set, with all systems of `exp`.
+    """Decode and score a subset of a tree in LibriSpeech's layout, or a Lhotse cut set, with the systems of `exp`.
 
     `name` names the folder of the results too; of a tree it may be several subsets with commas between, as in the
-    recipes. Raises UserError when neither or both are given, when `name` is no plain name, when `exp` is not finished,
-    or when the set cannot be read.
+    recipes. chosen: names of systems; none is all. Raises UserError when neither or both sources are given, when `name`
+    is no plain name, when a system is unknown, when `exp` is not finished, or when the set cannot be read.
     """
     if (corpus_dir is None) == (cuts is None):
         raise UserError("evaluate: expected --corpus-dir DIR or --cuts FILE, and not both")
@@ -54,6 +56,7 @@ def evaluate_experiment(
                 f"--test {name}: expected a plain name, for the results go to {exp / 'evaluate'}/NAME, found '{part}'; "
                 "--corpus-dir names the folder that a subset is in, --cuts the file of a cut set"
             )
+    found = [system_named(config, other) for other in dict.fromkeys(chosen)] or systems(config)
     folder = exp / "evaluate" / name
     cut_set = _write_cut_set(folder, name, corpus_dir, cuts, config)
 
@@ -67,12 +70,11 @@ def evaluate_experiment(
         force,
     )
     align_split(exp, folder / "features", cut_set, folder / "align", config, force)
-    found = systems(config)
     steps = [_step(exp, folder, system, config, force) for system in found]
     jobs = [(exp, folder, system, config, step) for system, step in zip(found, steps, strict=True) if step.begin()]
     if jobs:
         run_systems(_evaluate_system, jobs, config.run, what=f"decoding {name}")
-    _summarise(folder, name, found)
+    _summarise(folder, name, found, whole=not chosen)
 
 
 def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path | None, config: Config) -> Path:
@@ -120,13 +122,14 @@ def _evaluate_system(exp: Path, folder: Path, system: System, config: Config, st
     step.finish([HYPOTHESES, SCALES, WORDS, FRAMES])
 
 
-def _summarise(folder: Path, name: str, found: list[System]) -> None:
+def _summarise(folder: Path, name: str, found: list[System], *, whole: bool) -> None:
     words = {system.name: read_word_errors(folder / "systems" / system.name / WORDS) for system in found}
     scores = {
         system.name: split_scores(read_json(folder / "systems" / system.name / FRAMES), words[system.name])
         for system in found
     }
-    comparisons = [asdict(pair) for pair in compare(words, found)]
+    # Each is with the members, which a call for some systems alone may lack.
+    comparisons = [asdict(pair) for pair in compare(words, found)] if whole else []
     write_json(folder / "scores.json", {"test": name, "systems": scores, "comparisons": comparisons})
     for system in found:
         score = scores[system.name]

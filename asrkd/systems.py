@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from asrkd.config import Config
+from asrkd.errors import UserError
 
 TRAINED_BY = {"member": "stage 4", "ensemble": "stage 4", "student": "stage 6", "limited": "stage 7"}
 
@@ -56,3 +57,11 @@ def systems(config: Config) -> list[System]:
             name = limited_name(targets, share)
             found.append(System(name, "limited", [name], f"{100 * share:g} % of the data, {targets} targets"))
     return found
+
+
+def system_named(config: Config, name: str) -> System:
+    """Raises UserError when there is none of that name."""
+    found = {system.name: system for system in systems(config)}
+    if name not in found:
+        raise UserError(f"--system {name}: expected one of {', '.join(found)}")
+    return found[name]

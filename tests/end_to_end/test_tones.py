@@ -15,13 +15,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jiwer
+import numpy as np
 import pytest
+import soundfile
 
 from asrkd.cli import STEPS
+from asrkd.errors import UserError
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.models.dnn import load_model
+from asrkd.settings import load_config
 from asrkd.train.forward import log_posteriors
+from asrkd.transcribe import transcribe
 from tests.tone_corpus import make_tone_corpus
 
 OWN_DATA = Path(__file__).resolve().parents[2] / "docs" / "own-data.md"
@@ -137,17 +143,52 @@ def test_a_second_call_has_nothing_to_do(undisturbed: tuple[Path, dict[str, floa
 def test_evaluate_gives_what_the_experiment_gave(
     corpus: dict[str, Any], undisturbed: tuple[Path, dict[str, float]]
 ) -> None:
-    """The experiment's own test set, handed in as if it were another."""
+    """The experiment's own test set, handed in as if it were another; first to one system alone."""
     exp, _ = undisturbed
     before = identities(exp)
     again = [*command(exp, "evaluate"), "--cuts", str(corpus["test"]), "--test", "again"]
+    done = subprocess.run([*again, "--system", "soft-2"], check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "--system soft-2: expected one of member-01, member-02, ensemble," in done.stderr
+    done = subprocess.run([*again, "--system", "soft-20"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    scores = exp / "evaluate" / "again" / "scores.json"
+    assert list(read_json(scores)["systems"]) == ["soft-20"]
     done = subprocess.run(again, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = read_json(exp / "evaluate" / "again" / "scores.json")["systems"]
+    assert done.stdout.count("systems/soft-20: finished, skipped") == 1
+    found = read_json(scores)["systems"]
     for system in ("member-01", "ensemble", "student-T2", "soft-20"):
         expected = read_json(exp / "scores" / f"{system}.json")["test"]
         assert found[system] == expected
     assert before.items() <= identities(exp).items()
+
+
+def test_audio_without_transcripts(corpus: dict[str, Any], undisturbed: tuple[Path, dict[str, float]]) -> None:
+    """A file is normalised by itself: silence and three words or more have about the moments of a speaker's all."""
+    exp, _ = undisturbed
+    before = identities(exp)
+    names = [name for name in corpus["sentences"] if name.startswith("e1")][:6]
+    files = [str(corpus["test"].parent / "wav" / f"{name}.wav") for name in names]
+    done = subprocess.run([*command(exp, "transcribe"), *files], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == files
+    assert jiwer.wer([corpus["sentences"][name] for name in names], [row[1] for row in rows]) < 0.2
+    assert identities(exp) == before and not list(exp.glob("transcribe-*"))
+
+    slow = corpus["test"].parent / "slow.wav"
+    soundfile.write(slow, np.zeros(8000), 8000)
+    short = corpus["test"].parent / "short.wav"
+    soundfile.write(short, np.zeros(100), 16000)
+    config = load_config(exp / "config.yaml")
+    for file, system, message in (
+        (slow, "student-T2", "slow.wav: expected 16000 Hz and one channel, found 8000 Hz and 1; convert it"),
+        (short, "student-T2", "short.wav"),
+        (OWN_DATA, "student-T2", "own-data.md: expected audio of one utterance, found "),
+        (slow, "nobody", "--system nobody: expected one of member-01, member-02, ensemble, student-T2"),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            transcribe(exp, config, [file], system)
 
 
 def test_the_documented_way_to_posteriors(

@@ -1,0 +1,56 @@
+"""The words of audio that has no transcripts, by one system of a finished experiment."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import soundfile
+from lhotse import MonoCut
+
+from asrkd.config import Config
+from asrkd.corpus.cuts import make_cut, write_cuts
+from asrkd.decode.scales import read_scales
+from asrkd.decode.split import HYPOTHESES, decode_split, load_models
+from asrkd.errors import UserError
+from asrkd.experiment import identity
+from asrkd.features.extract import extract_split
+from asrkd.files import read_jsonl
+from asrkd.systems import student_name, system_named
+
+
+def transcribe(exp: Path, config: Config, files: Sequence[Path], system: str = "") -> list[str]:
+    """The words of each file, at the scales that dev chose; what tells of the work goes to standard error.
+
+    A file is one utterance of one speaker: its own mean and variance normalise it. system: its name; none is the
+    student of the first temperature. Raises UserError when the system is unknown or not decoded yet, and when a file
+    cannot be read or has another sample rate than the experiment.
+    """
+    chosen = system_named(config, system or student_name(config.distill.temperatures[0]))
+    decoded = exp / "decode" / chosen.name
+    identity(decoded, "stage 9")
+    cuts = [_cut(number, file, config.features.sample_rate) for number, file in enumerate(files)]
+    with tempfile.TemporaryDirectory(dir=exp, prefix="transcribe-") as temporary, redirect_stdout(sys.stderr):
+        folder = Path(temporary)
+        write_cuts(folder / "cuts.jsonl.gz", cuts)
+        extract_split(folder / "cuts.jsonl.gz", folder / "features", config.features, config.run, 0.0, inputs={})
+        models, scales = load_models(exp, chosen, config), read_scales(decoded / "dev")
+        what = f"{chosen.name} on {len(files)} files"
+        decode_split(exp, config, models, folder / "features", folder, scales=scales, what=what, run=config.run)
+        return [row["text"] for row in read_jsonl(folder / HYPOTHESES)]
+
+
+def _cut(number: int, file: Path, sample_rate: int) -> MonoCut:
+    try:
+        found = soundfile.info(file)
+    except soundfile.LibsndfileError as error:
+        why = error.error_string if file.is_file() else "no such file"
+        raise UserError(f"{file}: expected audio of one utterance, found {why}") from None
+    if (found.samplerate, found.channels) != (sample_rate, 1):
+        raise UserError(
+            f"{file}: expected {sample_rate} Hz and one channel, found {found.samplerate} Hz and {found.channels}; "
+            f"convert it (sox IN -r {sample_rate} -c 1 OUT)"
+        )
+    name = f"{number:06d}-{file.name}"  # the same file may be named twice
+    return make_cut(name, file.absolute(), sample_rate, found.frames, speaker=name, text="")
