@@ -34,10 +34,10 @@ def transcribe(exp: Path, config: Config, files: Sequence[Path], system: str = "
     with tempfile.TemporaryDirectory(dir=exp, prefix="transcribe-") as temporary, redirect_stdout(sys.stderr):
         folder = Path(temporary)
         write_cuts(folder / "cuts.jsonl.gz", cuts)
-        extract_split(folder / "cuts.jsonl.gz", folder / "features", config.features, config.run, 0.0, inputs={})
+        extract_split(folder / "cuts.jsonl.gz", folder / "files", config.features, config.run, 0.0, inputs={})
         models, scales = load_models(exp, chosen, config), read_scales(decoded / "dev")
         what = f"{chosen.name} on {len(files)} files"
-        decode_split(exp, config, models, folder / "features", folder, scales=scales, what=what, run=config.run)
+        decode_split(exp, config, models, folder / "files", folder, scales=scales, what=what, run=config.run)
         return [row["text"] for row in read_jsonl(folder / HYPOTHESES)]
 
 
