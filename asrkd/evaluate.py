@@ -130,7 +130,8 @@ def _summarise(folder: Path, name: str, found: list[System], *, whole: bool) -> 
     }
     # Each is with the members, which a call for some systems alone may lack.
     comparisons = [asdict(pair) for pair in compare(words, found)] if whole else []
-    write_json(folder / "scores.json", {"test": name, "systems": scores, "comparisons": comparisons})
+    file = "scores.json" if whole else f"scores-{'+'.join(system.name for system in found)}.json"
+    write_json(folder / file, {"test": name, "systems": scores, "comparisons": comparisons})
     for system in found:
         score = scores[system.name]
         within = "no interval: one utterance"

@@ -1,7 +1,7 @@
 """The words of audio that has no transcripts, by one system of a finished experiment."""
 
+import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 from lhotse import MonoCut
 
-from asrkd.config import Config
+from asrkd.config import Config, FeatureConfig
 from asrkd.corpus.cuts import make_cut, write_cuts
 from asrkd.decode.scales import read_scales
 from asrkd.decode.split import HYPOTHESES, decode_split, load_models
@@ -18,6 +18,8 @@ from asrkd.experiment import identity
 from asrkd.features.extract import extract_split
 from asrkd.files import read_jsonl
 from asrkd.systems import student_name, system_named
+
+WORK = ".transcribe"  # in the experiment, while a call is at work
 
 
 def transcribe(exp: Path, config: Config, files: Sequence[Path], system: str = "") -> list[str]:
@@ -30,18 +32,23 @@ def transcribe(exp: Path, config: Config, files: Sequence[Path], system: str = "
     chosen = system_named(config, system or student_name(config.distill.temperatures[0]))
     decoded = exp / "decode" / chosen.name
     identity(decoded, "stage 9")
-    cuts = [_cut(number, file, config.features.sample_rate) for number, file in enumerate(files)]
-    with tempfile.TemporaryDirectory(dir=exp, prefix="transcribe-") as temporary, redirect_stdout(sys.stderr):
-        folder = Path(temporary)
-        write_cuts(folder / "cuts.jsonl.gz", cuts)
-        extract_split(folder / "cuts.jsonl.gz", folder / "files", config.features, config.run, 0.0, inputs={})
-        models, scales = load_models(exp, chosen, config), read_scales(decoded / "dev")
-        what = f"{chosen.name} on {len(files)} files"
-        decode_split(exp, config, models, folder / "files", folder, scales=scales, what=what, run=config.run)
+    cuts = [_cut(number, file, config.features) for number, file in enumerate(files)]
+    folder = exp / WORK
+    shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed
+    try:
+        with redirect_stdout(sys.stderr):
+            write_cuts(folder / "cuts.jsonl.gz", cuts)
+            extract_split(folder / "cuts.jsonl.gz", folder / "files", config.features, config.run, 0.0, inputs={})
+            models, scales = load_models(exp, chosen, config), read_scales(decoded / "dev")
+            what = f"{chosen.name} on {len(files)} files"
+            decode_split(exp, config, models, folder / "files", folder, scales=scales, what=what, run=config.run)
         return [row["text"] for row in read_jsonl(folder / HYPOTHESES)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _cut(number: int, file: Path, sample_rate: int) -> MonoCut:
+def _cut(number: int, file: Path, features: FeatureConfig) -> MonoCut:
+    sample_rate, least = features.sample_rate, int(features.sample_rate * features.frame_length / 1000)
     try:
         found = soundfile.info(file)
     except soundfile.LibsndfileError as error:
@@ -52,5 +59,7 @@ def _cut(number: int, file: Path, sample_rate: int) -> MonoCut:
             f"{file}: expected {sample_rate} Hz and one channel, found {found.samplerate} Hz and {found.channels}; "
             f"convert it (sox IN -r {sample_rate} -c 1 OUT)"
         )
+    if found.frames < least:
+        raise UserError(f"{file}: expected at least {least} samples, a frame's, found {found.frames}; leave it out")
     name = f"{number:06d}-{file.name}"  # the same file may be named twice
     return make_cut(name, file.absolute(), sample_rate, found.frames, speaker=name, text="")
