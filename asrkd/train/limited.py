@@ -15,9 +15,9 @@ from asrkd.train.students import student_config
 def train_limited(exp: Path, config: Config, force: bool = False) -> None:
     """Train EXP/models/hard-3 and soft-3, ... on the same share of each speaker's utterances, from the same weights.
 
-    Those on hard targets are trained as the members are, those on soft ones as the students, in the members' shape; of
-    both the epoch that is best on dev is kept. The soft targets are stage 5's of the first temperature, by teachers
-    that saw much more of the data. Raises UserError when an input is missing or a loss is no longer finite.
+    Those on hard targets are trained as the members are, those on soft ones as the students, in the members' shape.
+    The soft targets are stage 5's of the first temperature, by teachers that saw much more of the data. Raises
+    UserError when an input is missing or a loss is no longer finite.
     """
     store = FrameStore.open(exp / "features" / "train")
     trainings = []
