@@ -21,9 +21,10 @@ from asrkd.report.table import Table
 from asrkd.systems import System, member_names
 from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import target_groups
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
+from asrkd.train.training import TargetKind, Training
 
 NAME = "members"
 COUNTS = (1, 2, 3, 5, 10)
@@ -95,24 +96,21 @@ def _targets(place: str, count: int) -> str:
 
 
 def _students(exp: Path, config: Config, counts: Sequence[int], place: str, force: bool) -> list[str]:
-    temperature = config.distill.temperatures[0]
-    trainings = []
-    for count in counts:
-        few = replace(
-            config, ensemble=replace(config.ensemble, members=count), distill=replace(config.distill, folds=0)
+    temperature, made_by = config.distill.temperatures[0], f"experiment {NAME}"
+    groups = target_groups(exp, replace(config, distill=replace(config.distill, folds=0)))
+    kinds = [TargetKind(_targets(place, n), temperature, config.distill.top_k, teachers=n) for n in counts]
+    write_targets(exp, config, kinds, groups, made_by, force)
+    trainings = [
+        Training(
+            _name(place, "student", count),
+            config.distill.seed,
+            config.distill.hard_weight,
+            temperature,
+            targets=_targets(place, count),
         )
-        groups = target_groups(exp, few)
-        write_targets(exp, few, {temperature: _targets(place, count)}, groups, f"experiment {NAME}", force=force)
-        trainings.append(
-            Training(
-                _name(place, "student", count),
-                config.distill.seed,
-                config.distill.hard_weight,
-                temperature,
-                targets=_targets(place, count),
-            )
-        )
-    train_models(exp, student_config(config), trainings, f"experiment {NAME}", force)
+        for count in counts
+    ]
+    train_models(exp, student_config(config), trainings, made_by, force)
     return [training.name for training in trainings]
 
 

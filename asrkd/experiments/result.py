@@ -20,7 +20,7 @@ from asrkd.report.experiments import FOLDER, read_result
 from asrkd.report.figures import HeatMap, Lines
 from asrkd.report.table import Table
 from asrkd.systems import member_names
-from asrkd.train.jobs import at_speed
+from asrkd.train.training import at_speed
 
 QUICK_EPOCHS = 2
 LOG_WIDTH = 140  # characters

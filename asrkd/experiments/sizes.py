@@ -12,8 +12,9 @@ from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
 from asrkd.report.table import Table
 from asrkd.report.tables import HARD_AND_SOFT, kept_epoch
-from asrkd.train.jobs import Training, at_speed, targets_name, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.students import student_config
+from asrkd.train.training import Training, at_speed, targets_name
 
 NAME = "sizes"
 KINDS = ("hard", "soft")

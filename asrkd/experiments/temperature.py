@@ -14,9 +14,10 @@ from asrkd.report.figures import HeatMap
 from asrkd.report.table import Table
 from asrkd.report.tables import kept_epoch
 from asrkd.train.folds import Group, target_groups, teacher_identities
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
+from asrkd.train.training import TargetKind, Training
 
 NAME = "temperature"
 TEMPERATURES = (1.0, 2.0, 5.0, 10.0)  # the paper's for speech
@@ -71,10 +72,9 @@ def points(distill: DistillConfig, quick: bool) -> list[Point]:
 def _train(
     exp: Path, config: Config, groups: Sequence[Group], tried: Sequence[Point], place: str, force: bool
 ) -> Result:
-    for mean, top_k in dict.fromkeys((point.mean, point.top_k) for point in tried):
-        folders = {p.temperature: p.targets(place) for p in tried if (p.mean, p.top_k) == (mean, top_k)}
-        own = replace(config, distill=replace(config.distill, top_k=top_k))
-        write_targets(exp, own, folders, groups, f"experiment {NAME}", mean=mean, force=force)
+    # Points that differ in the weight of the hard labels have the same targets.
+    kinds = dict.fromkeys(TargetKind(p.targets(place), p.temperature, p.top_k, p.mean) for p in tried)
+    write_targets(exp, config, list(kinds), groups, f"experiment {NAME}", force)
     names = [point.model(place) for point in tried]
     students = [
         Training(name, config.distill.seed, p.hard_weight, p.temperature, targets=p.targets(place))

@@ -20,9 +20,10 @@ from asrkd.report.table import Table
 from asrkd.report.tables import kept_epoch
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
+from asrkd.train.training import TargetKind, Training
 
 NAME = "untranscribed"
 STUDENTS = {"student-half": "student, the transcribed half", "student-all": "student, both halves"}
@@ -44,7 +45,8 @@ def withhold_transcripts(exp: Path, config: Config, options: Options) -> None:
         teachers = _teachers(exp, config, half, place, options.force)
         temperature = config.distill.temperatures[0]
         groups = [Group(teachers, store.ids, f"experiment {NAME}")]
-        write_targets(exp, config, {temperature: targets}, groups, f"experiment {NAME}", force=options.force)
+        kind = TargetKind(targets, temperature, config.distill.top_k)
+        write_targets(exp, config, [kind], groups, f"experiment {NAME}", options.force)
         half_student, all_student = (
             Training(f"{place}/{name}", config.distill.seed, hard_weight=0.0, temperature=temperature, targets=targets)
             for name in STUDENTS

@@ -18,10 +18,11 @@ from asrkd.config import Config
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.mnist.digits import CLASSES
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.members import members
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import student_config
+from asrkd.train.training import Training
 
 PLAIN = "plain"
 STUDENT = "student"

@@ -10,7 +10,7 @@ from asrkd.files import hash_value, read_json, write_json, write_text
 from asrkd.mnist.frames import SPLITS
 from asrkd.mnist.nets import nets, temperatures
 from asrkd.mnist.score import SCORES, stage_of
-from asrkd.train.jobs import targets_name
+from asrkd.train.training import targets_name
 
 TITLE = "Distilling a net of digits"
 LEAD = (

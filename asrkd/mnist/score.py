@@ -8,7 +8,7 @@ from asrkd.config import Config, section
 from asrkd.experiment import Step, expect_settings, identity
 from asrkd.files import write_json
 from asrkd.mnist.nets import PARTIALS, PLAIN, nets, seeds, temperatures
-from asrkd.train.jobs import targets_name, training_settings
+from asrkd.train.training import targets_name, training_settings
 
 SCORES = "scores.json"
 

@@ -7,10 +7,10 @@ from asrkd.config import Config
 from asrkd.errors import UserError
 from asrkd.experiment import expect_settings, made_of
 from asrkd.systems import fold_teacher_names, member_names, systems
-from asrkd.train.jobs import Training, at_speed, targets_name, training_settings
 from asrkd.train.limited import limited
 from asrkd.train.members import members
 from asrkd.train.students import students
+from asrkd.train.training import Training, at_speed, targets_name, training_settings
 
 STAGES = {  # folder -> who makes it; models, targets and decoded systems have settings of their own
     "data": "stage 0",

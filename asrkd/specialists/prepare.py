@@ -23,9 +23,10 @@ from asrkd.files import read_json, write_json
 from asrkd.parallel import parallel
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
 from asrkd.train.students import student_config
+from asrkd.train.training import TargetKind, Training
 
 STAGE = "stage 11"
 KINDS = ("hard", "soft")  # targets that a set of specialists is trained on
@@ -88,8 +89,8 @@ def teach(exp: Path, config: Config, force: bool) -> None:
     store = FrameStore.open(exp / "features" / "train")
     everything = [Group([generalist_name(config)], store.ids, "stage 4")]
     temperatures = {config.specialists.temperature, config.distill.temperatures[0]}
-    folders = {temperature: targets_folder("generalist", temperature) for temperature in sorted(temperatures)}
-    write_targets(exp, config, folders, everything, STAGE, force=force)
+    kinds = [TargetKind(targets_folder("generalist", t), t, config.distill.top_k) for t in sorted(temperatures)]
+    write_targets(exp, config, kinds, everything, STAGE, force=force)
 
 
 def train(exp: Path, config: Config, force: bool) -> None:
@@ -142,8 +143,9 @@ def store_combined(exp: Path, config: Config, kind: str, force: bool) -> None:
     temperature = config.distill.temperatures[0]
     models = _inputs(exp, _models(config, kind))
     features = identity(exp / "features" / "train", "stage 1")
+    wanted = TargetKind(targets_folder("combined", temperature), temperature, config.distill.top_k)
     step = Step(
-        exp / targets_folder("combined", temperature),
+        exp / wanted.folder,
         made_by=STAGE,
         config={**section(config, "distill.top_k", "train.precision"), "temperature": temperature},
         inputs={**models, "features/train": features},
@@ -160,8 +162,8 @@ def store_combined(exp: Path, config: Config, kind: str, force: bool) -> None:
     frames = exp / "features" / "train"
     teachers = [generalist_name(config), *specialist_names(config, kind)]
     shards = make_shards(frames, [Group(teachers, FrameStore.open(frames).ids, STAGE)])
-    folders = {temperature: step.folder}
-    jobs = [(exp, config, shard, folders, models, features, combined_targets) for shard in shards]
+    kinds = [(wanted, list(models.values()))]
+    jobs = [(exp, config, shard, kinds, features, combined_targets) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="combination on train", unit="shards")
     written = SoftTargetStore.open(step.folder).shards
     step.finish([CARD, *(shard.path.name for shard in written)])

@@ -16,7 +16,8 @@ from asrkd.experiment import identity
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.systems import fold_teacher_names, member_names
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
+from asrkd.train.training import Training
 
 LEFT_OUT = "left_out_speakers"  # in a teacher's stamp and card
 

@@ -25,34 +25,35 @@ def posteriors(
     ids: Sequence[str] | None = None,
     temperatures: Sequence[float] = (1.0,),
     precision: str = "auto",
-    mean: str = "arithmetic",
-    speed: float = 1.0,
-    features: FeatureConfig | None = None,
 ) -> Iterator[tuple[str, list[Tensor]]]:
     """For each utterance its id and, a temperature each, the members' mean of softmax(z / T): (T, C) float32 on the
     CPU.
 
     ids: the utterances, None for all of the store. One pass over the models serves all temperatures. The models are
-    used where they are, CPU or GPU. precision: auto, bfloat16 or float32; mean: arithmetic or geometric. speed: at
-    which the models hear the frames, as `perturb` makes them of the window; another one than 1 needs `features`.
+    used where they are, CPU or GPU. precision: auto, bfloat16 or float32.
     Raises UserError when an utterance is not in the store or the shapes do not fit, ValueError without models.
     """
-    if not models:
-        raise ValueError("expected at least one model, found none")
+    expect_alike(models, store)
     ids = store.ids if ids is None else ids
     for name in ids:
         if name not in store.index:
             raise UserError(f"{store.folder}: no utterance {name}; run stage 1 for the split it is in")
+    for block, counts, logits in blocks_of_logits(models, store, ids, precision):
+        means = [ensemble_posteriors(logits, t).cpu().split_with_sizes(counts) for t in temperatures]
+        for number, name in enumerate(block):
+            yield name, [own[number] for own in means]
+
+
+def expect_alike(models: Sequence[AcousticModel], store: FrameStore) -> None:
+    """Raises UserError unless the models are of one shape and hear frames like the store's, ValueError without any."""
+    if not models:
+        raise ValueError("expected at least one model, found none")
     shape = {(model.num_mel, model.num_pdfs, model.config.left, model.config.right) for model in models}
     if len(shape) != 1 or models[0].num_mel != store.frames.shape[1]:
         raise UserError(
             f"{store.folder}: expected models of one shape over {store.frames.shape[1]} mel bins, "
             f"found (mel, pdfs, left, right) of {sorted(shape)}"
         )
-    for block, counts, logits in blocks_of_logits(models, store, ids, precision, speed, features):
-        means = [ensemble_posteriors(logits, t, mean).cpu().split_with_sizes(counts) for t in temperatures]
-        for number, name in enumerate(block):
-            yield name, [own[number] for own in means]
 
 
 @torch.inference_mode()
@@ -67,7 +68,8 @@ def blocks_of_logits(
     """For each block of utterances their ids, their frame counts and each model's logits (N, its classes), on the
     models' device.
 
-    The models have one window and one number of mel bins, the store's.
+    The models have one window and one number of mel bins, the store's. speed: at which they hear the frames, as
+    `perturb` makes them of the window; another one than 1 needs `features`.
     """
     device = next(models[0].parameters()).device
     frames = map_frames(store)

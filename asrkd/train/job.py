@@ -15,8 +15,8 @@ from asrkd.train import ranks
 from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 from asrkd.train.device import choose_device
-from asrkd.train.jobs import Training
 from asrkd.train.loop import train_model
+from asrkd.train.training import Training
 
 OUTPUTS = ("model.safetensors", "card.json")  # not the curves: they hold times, which differ from run to run
 

@@ -8,8 +8,9 @@ from asrkd.corpus.subsets import stratified_subset
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.systems import limited_name
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.students import student_config
+from asrkd.train.training import Training
 
 
 def train_limited(exp: Path, config: Config, force: bool = False) -> None:

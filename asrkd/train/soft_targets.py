@@ -1,7 +1,8 @@
 """Stage 5, second half: what the teachers make of the training frames, at every temperature asked for."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.parallel import parallel
 from asrkd.train.folds import Group, target_groups, teacher_identities
-from asrkd.train.jobs import at_speed, targets_name
+from asrkd.train.training import TargetKind, at_speed, targets_name
 
 
 def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
@@ -22,57 +23,50 @@ def make_soft_targets(exp: Path, config: Config, force: bool = False) -> None:
     The teachers are the members or, with distill.folds, those that never heard the speaker of the frame.
     Raises UserError when a teacher or the features are missing, or a fold's teacher is not of these folds.
     """
-    folders = {temperature: targets_name(temperature) for temperature in config.distill.temperatures}
-    write_targets(exp, config, folders, target_groups(exp, config), "stage 5", force=force)
+    kinds = [TargetKind(targets_name(t), t, config.distill.top_k) for t in config.distill.temperatures]
+    write_targets(exp, config, kinds, target_groups(exp, config), "stage 5", force=force)
 
 
 def write_targets(
     exp: Path,
     config: Config,
-    folders: Mapping[float, str],
+    kinds: Sequence[TargetKind],
     groups: Sequence[Group],
     made_by: str,
-    *,
-    mean: str = "arithmetic",
     force: bool = False,
 ) -> None:
-    """Each group's targets by its teachers, in a folder of the experiment for each temperature and each of
-    distill.speeds.
+    """Each group's targets by its teachers, of every kind in one pass over the data for each of distill.speeds; where
+    that is not 1 its folders have the speed in their names.
 
-    mean: over the teachers, arithmetic or geometric. Raises UserError when a teacher or the features are missing, or
-    the disk has no room for the targets.
+    Raises UserError when a teacher or the features are missing, or the disk has no room for the targets.
     """
     for speed in config.distill.speeds:
-        own = {temperature: at_speed(folder, speed) for temperature, folder in folders.items()}
-        _write_at_speed(exp, config, own, groups, made_by, mean, speed, force)
+        own = [replace(kind, folder=at_speed(kind.folder, speed)) for kind in kinds]
+        _write_at_speed(exp, config, own, groups, made_by, speed, force)
 
 
 def _write_at_speed(
     exp: Path,
     config: Config,
-    folders: Mapping[float, str],
+    kinds: Sequence[TargetKind],
     groups: Sequence[Group],
     made_by: str,
-    mean: str,
     speed: float,
     force: bool,
 ) -> None:
-    teachers = teacher_identities(exp, groups)
     features = identity(exp / "features" / "train", "stage 1")
     more = section(config, "distill.folds", "distill.fold_members") if len(groups) > 1 else {}
-    more |= {} if mean == "arithmetic" else {"mean": mean}
     more |= {} if speed == 1 else {"speed": speed}
-    pending: dict[float, Step] = {}
-    for temperature, folder in folders.items():
-        step = Step(
-            exp / folder,
-            made_by=made_by,
-            config={**section(config, "distill.top_k", "train.precision"), **more, "temperature": temperature},
-            inputs={**teachers, "features/train": features},
-            force=force,
-        )
+    pending: list[tuple[TargetKind, dict[str, str], Step]] = []
+    for kind in kinds:
+        chosen = [replace(group, teachers=group.teachers[: kind.teachers]) for group in groups]
+        teachers = teacher_identities(exp, chosen)
+        about = {**section(config, "train.precision"), "distill.top_k": kind.top_k, "temperature": kind.temperature}
+        about |= {} if kind.mean == "arithmetic" else {"mean": kind.mean}
+        inputs = {**teachers, "features/train": features}
+        step = Step(exp / kind.folder, made_by=made_by, config=about | more, inputs=inputs, force=force)
         if step.begin():
-            pending[temperature] = step
+            pending.append((kind, teachers, step))
     if not pending:
         return
     # Only now: they import torch, which takes seconds, and where nothing is to be done none are wanted.
@@ -80,39 +74,39 @@ def _write_at_speed(
     from asrkd.train.device import one_net_at_a_time
     from asrkd.train.target_shards import make_shards, mean_targets, write_shard
 
-    paths = {temperature: step.folder for temperature, step in pending.items()}
-    _expect_room(exp, config, list(paths.values()))
+    wanted = [(kind, list(teachers.values())) for kind, teachers, _ in pending]
+    _expect_room(exp, [kind for kind, _ in wanted])
     shards = make_shards(exp / "features" / "train", groups)
-    source = partial(mean_targets, mean=mean, speed=speed)
-    jobs = [(exp, config, shard, paths, teachers, features, source) for shard in shards]
+    jobs = [(exp, config, shard, wanted, features, partial(mean_targets, speed=speed)) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
-    who = f"{len(teachers)} members"
-    if len(groups) > 1:
-        who = f"the {len(groups[0].teachers)} of {len(teachers)} teachers that never heard their speaker"
     heard = "" if speed == 1 else f", at {speed:g} times the speed"
-    for temperature, step in pending.items():
+    for kind, teachers, step in pending:
+        own = len(groups[0].teachers[: kind.teachers])
+        apart = f"the {own} of {len(teachers)} teachers that never heard their speaker"
+        who = apart if len(groups) > 1 else f"{own} members"
         store = SoftTargetStore.open(step.folder)
         # Not all that lies there: a writer that was killed may have left a temporary file.
         step.finish([CARD, *(shard.path.name for shard in store.shards)])
         print(
-            f"T = {temperature:g}{heard}: soft targets of {len(store)} utterances by {who}, "
+            f"T = {kind.temperature:g}{heard}: soft targets of {len(store)} utterances by {who}, "
             f"{f'the {store.top_k} most probable of' if store.top_k else 'all'} {store.num_pdfs} pdfs in each frame",
             flush=True,
         )
 
 
-def _expect_room(exp: Path, config: Config, folders: Sequence[Path]) -> None:
+def _expect_room(exp: Path, kinds: Sequence[TargetKind]) -> None:
     """Raises UserError when what is still to be written does not fit on the disk: better now than after hours."""
     from asrkd.distill.records import record_bytes
 
     frames = len(FrameStore.open(exp / "features" / "train").frames)
     num_pdfs = read_json(exp / "align" / "label_set.json")["num_pdfs"]
-    there = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
-    needed = len(folders) * frames * record_bytes(num_pdfs, config.distill.top_k) - there
+    there = sum(path.stat().st_size for kind in kinds for path in (exp / kind.folder).iterdir())
+    needed = sum(frames * record_bytes(num_pdfs, kind.top_k) for kind in kinds) - there
     free = shutil.disk_usage(exp).free
     if needed > free:
+        top_k = kinds[0].top_k
         raise UserError(
-            f"{folders[0]}: expected {needed / 1e9:.3g} GB of free disk for {len(folders)} times the soft targets of "
-            f"{frames:,} frames, found {free / 1e9:.3g} GB; make room, or keep fewer pdfs of a frame: "
-            f"distill.top_k={config.distill.top_k} ({'all of ' if not config.distill.top_k else ''}{num_pdfs} pdfs)"
+            f"{exp / kinds[0].folder}: expected {needed / 1e9:.3g} GB of free disk for {len(kinds)} times the soft "
+            f"targets of {frames:,} frames, found {free / 1e9:.3g} GB; make room, or keep fewer pdfs of a frame: "
+            f"distill.top_k={top_k} ({'all of ' if not top_k else ''}{num_pdfs} pdfs)"
         )

@@ -6,7 +6,8 @@ from pathlib import Path
 from asrkd.config import Config
 from asrkd.files import read_json
 from asrkd.systems import student_name, student_runs
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
+from asrkd.train.training import Training
 
 
 def train_students(exp: Path, config: Config, force: bool = False) -> None:

@@ -15,15 +15,17 @@ from asrkd.files import read_json, read_jsonl
 from asrkd.settings import save_config
 from asrkd.train import ranks
 from asrkd.train.device import choose_device
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.members import train_members
 from asrkd.train.soft_targets import make_soft_targets
+from asrkd.train.training import Training
 
 TWO = """
 import sys
 from pathlib import Path
 from asrkd.settings import load_config
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
+from asrkd.train.training import Training
 
 exp = Path(sys.argv[1])
 train_models(exp, load_config(exp / "config.yaml"), [Training("student", 3, 0.5, 2.0)], "a test", False)

@@ -22,11 +22,12 @@ from asrkd.models.dnn import load_model
 from asrkd.report.made_with import expect_config
 from asrkd.systems import systems
 from asrkd.train.forward import log_posteriors
-from asrkd.train.jobs import Training, train_models
+from asrkd.train.jobs import train_models
 from asrkd.train.limited import train_limited
 from asrkd.train.members import train_members
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import student_config, train_students
+from asrkd.train.training import Training
 
 
 def by_hand(exp: Path, names: list[str], split: str, temperature: float) -> dict[str, np.ndarray]:
@@ -156,6 +157,7 @@ def test_a_model_that_is_finished_is_not_trained_again_for_another_ones_killed_w
         for job in [*jobs, *jobs]:
             function(*job)
 
+    config.train.epochs = 1
     monkeypatch.setattr("asrkd.train.jobs.parallel", twice)
     train_members(exp, config)
     assert capsys.readouterr().out.count("epoch 1:") == 2
@@ -187,7 +189,7 @@ def test_a_shard_that_a_kill_cut_goes_on_in_the_same_blocks(
         rows.append(len(logits[0]))
         return ensemble_posteriors(logits, *more)
 
-    monkeypatch.setattr("asrkd.train.forward.ensemble_posteriors", counted)
+    monkeypatch.setattr("asrkd.train.target_shards.ensemble_posteriors", counted)
     monkeypatch.setattr("asrkd.train.forward.BLOCK", 200)
     monkeypatch.setattr("asrkd.distill.writer.SHARD_BYTES", 1500)
     config.train.epochs = 1
