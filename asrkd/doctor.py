@@ -3,13 +3,14 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 from asrkd.errors import UserError
@@ -39,8 +40,13 @@ class Component:
 
 
 def check() -> list[Component]:
-    libraries = ("lhotse", "kenlm", "numba")
-    return [_python(), _torch(), *map(_library, libraries), _k2(), _lmplz(), _corpora(), _disk()]
+    return [_python(), _torch(), *map(_library, _libraries()), _k2(), _lmplz(), _corpora(), _disk()]
+
+
+def _libraries() -> list[str]:
+    """The modules of asrkd[recipes], each of which has its package's name."""
+    needed = [line for line in requires("asrkd") or [] if 'extra == "recipes"' in line]
+    return [re.split(r"[^\w-]", line)[0].replace("-", "_") for line in needed]
 
 
 def run_doctor() -> int:

@@ -20,7 +20,7 @@ from asrkd.decode.prepare import run_systems
 from asrkd.decode.scales import SCALES, read_scales
 from asrkd.decode.split import HYPOTHESES, decode_split, load_models
 from asrkd.errors import UserError
-from asrkd.experiment import Step, identity
+from asrkd.experiment import Step, expect_settings, identity
 from asrkd.features.extract import extract_split
 from asrkd.files import hash_file, read_json, write_json
 from asrkd.score.counts import measure_frames, word_errors
@@ -45,7 +45,8 @@ def evaluate_experiment(
 
     `name` names the folder of the results too; of a tree it may be several subsets with commas between, as in the
     recipes. chosen: names of systems; none is all. Raises UserError when neither or both sources are given, when `name`
-    is no plain name, when a system is unknown, when `exp` is not finished, or when the set cannot be read.
+    is no plain name, when a system is unknown, when `exp` is not finished or the config has other features, or when the
+    set cannot be read.
     """
     if (corpus_dir is None) == (cuts is None):
         raise UserError("evaluate: expected --corpus-dir DIR or --cuts FILE, and not both")
@@ -57,6 +58,7 @@ def evaluate_experiment(
                 "--corpus-dir names the folder that a subset is in, --cuts the file of a cut set"
             )
     found = [system_named(config, other) for other in dict.fromkeys(chosen)] or systems(config)
+    expect_settings(exp / "features" / "train", "stage 1", config)
     folder = exp / "evaluate" / name
     cut_set = _write_cut_set(folder, name, corpus_dir, cuts, config)
 
@@ -94,7 +96,11 @@ def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path 
     for item in left_out:
         print(f"left out: {item.id}: {item.why}", flush=True)
     path = folder / "cuts.jsonl.gz"
+    before = hash_file(path) if path.is_file() else ""
     write_cuts(path, good)
+    if hash_file(path) != before:
+        for scores in folder.glob("scores*.json"):  # of the cut set that had this name
+            scores.unlink()
     return path
 
 
@@ -130,8 +136,8 @@ def _summarise(folder: Path, name: str, found: list[System], *, whole: bool) -> 
     }
     # Each is with the members, which a call for some systems alone may lack.
     comparisons = [asdict(pair) for pair in compare(words, found)] if whole else []
-    file = "scores.json" if whole else f"scores-{'+'.join(system.name for system in found)}.json"
-    write_json(folder / file, {"test": name, "systems": scores, "comparisons": comparisons})
+    file = folder / ("scores.json" if whole else f"scores-{'+'.join(system.name for system in found)}.json")
+    write_json(file, {"test": name, "systems": scores, "comparisons": comparisons})
     for system in found:
         score = scores[system.name]
         within = "no interval: one utterance"
@@ -142,4 +148,4 @@ def _summarise(folder: Path, name: str, found: list[System], *, whole: bool) -> 
             f"{system.label}: frame accuracy {100 * score['frame_accuracy']:.1f} %, "
             f"WER {100 * score['wer']:.1f} % ({within})"
         )
-    print(f"all of it: {folder / 'scores.json'}")
+    print(f"all of it: {file}")

@@ -63,10 +63,22 @@ def expect_settings(folder: Path, made_by: str, config: Config, own: Mapping[str
         )
 
 
-def made_of(folder: Path) -> list[str]:
-    """The names of the inputs that a step was made from; none where it was not made."""
+def expect_unchanged(folder: Path, made_by: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    """Raises UserError when a step was made with another config or from other inputs than these, which are all it has
+    by now, naming the first change."""
     stamp = _read_stamp(folder)
-    return sorted(stamp["inputs"]) if stamp else []
+    changes = _changes(stamp, config, inputs) if stamp else []
+    if changes:
+        raise UserError(
+            f"{folder}: {changes[0]} since it was made; run {made_by} again (run.sh --stage {made_by.split()[-1]}), or "
+            "set the config back"
+        )
+
+
+def made_of(folder: Path) -> dict[str, str]:
+    """Name -> identity of what a step was made from; nothing where it was not made."""
+    stamp = _read_stamp(folder)
+    return dict(stamp["inputs"]) if stamp else {}
 
 
 @contextmanager

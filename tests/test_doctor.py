@@ -30,7 +30,7 @@ def no_k2_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_that_was_set_up_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.run_doctor() == 0
     printed = capsys.readouterr().out
-    for name in ("Python", "torch", "lhotse", "kenlm", "numba", "k2", "lmplz", "corpora", "disk"):
+    for name in ("Python", "torch", "lhotse", "kenlm", "jiwer", "kaldi_decoder", "k2", "lmplz", "corpora", "disk"):
         assert name in printed
     assert "to mend it" not in printed
 

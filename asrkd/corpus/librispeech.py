@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import soundfile
-from lhotse import CutSet
+from lhotse import CutSet, MonoCut
 
 from asrkd.corpus.cuts import make_cut
+from asrkd.corpus.header import read_header
 from asrkd.corpus.left_out import LeftOut
 from asrkd.errors import UserError
 from asrkd.progress import track
@@ -14,34 +14,28 @@ from asrkd.progress import track
 def read_librispeech(corpus_dir: Path, subset: str) -> tuple[CutSet, list[LeftOut]]:
     """The utterances of one subset in the order of their ids, and those left out, each with the reason.
 
-    Left out are transcripts without audio, audio without a transcript, empty transcripts, ids that occur twice and
-    audio whose header cannot be read. Raises UserError, naming what is there, when the folder is missing or holds no
-    transcripts.
+    Left out are transcripts without audio in their folder, audio without a transcript, empty transcripts, ids that
+    occur twice, audio whose header cannot be read and audio of several channels. Raises UserError when the folder is
+    missing or holds no transcripts, naming what is there, and when a transcript is not UTF-8.
     """
     folder = subset_folder(corpus_dir, subset)
     transcripts, left_out = _transcripts(folder)
     # A .flac and a .wav of the same name are the same utterance: sorted, the .flac comes first and is kept.
-    audio: dict[str, Path] = {}
+    audio: dict[tuple[Path, str], Path] = {}
     for path in sorted([*folder.glob("*/*/*.flac"), *folder.glob("*/*/*.wav")]):
-        audio.setdefault(path.stem, path)
+        audio.setdefault((path.parent, path.stem), path)
     if not transcripts:
         raise UserError(
             f"{folder}: expected SPEAKER/CHAPTER/*.trans.txt with audio beside it, found {len(audio)} audio files and "
             "no transcript; --corpus-dir names the folder that holds the subsets"
         )
     cuts = []
-    for name in track(sorted(transcripts.keys() | audio.keys()), what=f"read {subset}", unit="utterances"):
-        problem = _problem(transcripts.get(name), audio.get(name), folder)
-        if problem is None:
-            try:
-                info = soundfile.info(audio[name])
-            except soundfile.LibsndfileError as error:
-                problem = f"{audio[name]}: {error.error_string}"
-        if problem is not None:
-            left_out.append(LeftOut(name, problem))
-            continue
-        speaker = audio[name].parent.parent.name
-        cuts.append(make_cut(name, audio[name], info.samplerate, info.frames, speaker, transcripts[name]))
+    for name, (chapter, text) in track(sorted(transcripts.items()), what=f"read {subset}", unit="utterances"):
+        try:
+            cuts.append(_cut(name, audio.pop((chapter, name), None), chapter, text))
+        except UserError as error:
+            left_out.append(LeftOut(name, str(error)))
+    left_out += [LeftOut(name, f"{path}: audio without a transcript") for (_, name), path in audio.items()]
     return CutSet.from_cuts(cuts), left_out
 
 
@@ -59,24 +53,37 @@ def subset_folder(corpus_dir: Path, subset: str) -> Path:
     return folder.absolute()
 
 
-def _transcripts(folder: Path) -> tuple[dict[str, str], list[LeftOut]]:
-    texts: dict[str, str] = {}
+def _transcripts(folder: Path) -> tuple[dict[str, tuple[Path, str]], list[LeftOut]]:
+    """Id -> the folder that its audio is in, and its words."""
+    texts: dict[str, tuple[Path, str]] = {}
     left_out = []
     for path in sorted(folder.glob("*/*/*.trans.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: expected UTF-8 text, found other bytes ({error.reason} at byte {error.start}); convert it, "
+                f"from Latin-1 for example with: iconv -f latin1 -t utf-8 {path} > NEW"
+            ) from None
+        for number, line in enumerate(lines, 1):
             name, *words = line.split() or [""]  # also at tabs
             if name in texts:
                 left_out.append(LeftOut(name, f"{path}, line {number}: a second transcript of the same id"))
             elif name:
-                texts[name] = " ".join(words)
+                texts[name] = path.parent, " ".join(words)
     return texts, left_out
 
 
-def _problem(text: str | None, audio: Path | None, folder: Path) -> str | None:
+def _cut(name: str, audio: Path | None, chapter: Path, text: str) -> MonoCut:
+    """Raises UserError with the reason why there is none."""
     if audio is None:
-        return f"a transcript without audio (no .flac or .wav of that name under {folder})"
-    if text is None:
-        return f"{audio}: audio without a transcript"
+        raise UserError(f"a transcript without audio (no .flac or .wav of that name in {chapter})")
     if not text:
-        return f"{audio}: its transcript is empty"
-    return None
+        raise UserError(f"{audio}: its transcript is empty")
+    try:
+        header = read_header(audio)
+    except UserError as error:
+        raise UserError(f"{audio}: {error}") from None
+    if header.channels != 1:
+        raise UserError(f"{audio}: expected one channel, found {header.channels}; convert it (sox IN -c 1 OUT)")
+    return make_cut(name, audio, header.sample_rate, header.samples, chapter.parent.name, text)

@@ -38,11 +38,13 @@ def best_paths(
     if not len(lattice.arcs):
         return [(-np.inf, []) for _ in grid]
     scores, first, last = _arcs_of(graph, lattice)
+    words = np.asarray(graph.words)  # slices of a memory map are slow to make
     found = []
     for lm_scale, penalty in grid:
         total = lattice.acoustic + lm_scale * scores - penalty * (last - first)
         path = _best_path(lattice.arcs, total)
-        spoken = [word for a in path for word in graph.words[first[a] : last[a]].tolist()]
+        speaking = path[last[path] > first[path]]  # few arcs have words
+        spoken = [word for a in speaking for word in words[first[a] : last[a]].tolist()]
         found.append((float(total[path].sum()), spoken))
     return found
 

@@ -38,8 +38,8 @@ def prepare_lang(exp: Path, config: Config, force: bool = False) -> None:
     Raises UserError when a named file is not what it should be or no word has a pronunciation.
     """
     lang = config.lang
-    inputs = {"data": identity(exp / "data", "stage 0"), **_sources(lang)}
-    step = Step(exp / "lang", made_by="stage 2", config=_chosen(config), inputs=inputs, force=force)
+    inputs = {"data": identity(exp / "data", "stage 0"), **sources(lang)}
+    step = Step(exp / "lang", made_by="stage 2", config=chosen(config), inputs=inputs, force=force)
     if not step.begin():
         return
     for left in step.folder.glob("*.tmp"):  # of a call that was killed
@@ -102,7 +102,7 @@ def _pieces(unit: str, lexicon: Lexicon, texts: Sequence[Text], folder: Path) ->
     return pieces, segment
 
 
-def _chosen(config: Config) -> dict[str, Any]:
+def chosen(config: Config) -> dict[str, Any]:
     """For the stamp. What is not used is left out, so that keys which are new make no experiment stale."""
     names = ["lang.vocabulary_size", "lang.lm_order", "lang.lm_prune"]
     if config.lang.rescore_order:
@@ -152,8 +152,8 @@ def _show(report: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
-def _sources(lang: LangConfig) -> dict[str, str]:
-    """The hashes of the user's files."""
+def sources(lang: LangConfig, gone: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The hashes of the user's files, for the stamp. gone: those of files that need not be there any more."""
     named = {"lexicon": lang.lexicon, "lm": lang.lm, "lm_text": lang.lm_text, "vocabulary": lang.vocabulary}
     named |= {"rescore_lm": lang.rescore_lm}
     named |= {f"more_lm_texts[{number}]": path for number, path in enumerate(lang.more_lm_texts)}
@@ -161,11 +161,13 @@ def _sources(lang: LangConfig) -> dict[str, str]:
     if lang.lexicon == GRAPHEMIC:
         hashes["lexicon"] = named.pop("lexicon")
     for name, path in named.items():
-        if path and not Path(path).is_file():
+        if path and Path(path).is_file():
+            hashes[name] = hash_file(Path(path))
+        elif path and gone and name in gone:
+            hashes[name] = gone[name]
+        elif path:
             flag = {"lm_text": "--lm-text", "lexicon": "--lexicon", "lm": "--lm"}.get(name, f"lang.{name}")
             raise UserError(f"{path}: expected a file, found {'a folder' if Path(path).is_dir() else 'none'} ({flag})")
-        if path:
-            hashes[name] = hash_file(Path(path))
     return hashes
 
 

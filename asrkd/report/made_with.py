@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from asrkd.config import Config
+from asrkd.config import Config, section
 from asrkd.errors import UserError
-from asrkd.experiment import expect_settings, made_of
+from asrkd.experiment import expect_settings, expect_unchanged, made_of
+from asrkd.files import hash_file
+from asrkd.lang.prepare import chosen, sources
 from asrkd.systems import fold_teacher_names, member_names, systems
 from asrkd.train.limited import limited
 from asrkd.train.members import members
 from asrkd.train.students import students
 from asrkd.train.training import Training, at_speed, targets_name, training_settings
 
-STAGES = {  # folder -> who makes it; models, targets and decoded systems have settings of their own
-    "data": "stage 0",
+STAGES = {  # folder -> who makes it; what is made of files, models, targets and decoded systems have rules of their own
     "features/train": "stage 1",
     "features/dev": "stage 1",
     "features/test": "stage 1",
-    "lang": "stage 2",
     "align": "stage 3",
     "graph": "stage 8",
 }
@@ -26,6 +26,7 @@ STAGES = {  # folder -> who makes it; models, targets and decoded systems have s
 def expect_config(exp: Path, config: Config) -> None:
     """Raises UserError for the first step of stages 0 to 9 that was made with other settings than the config's, or of
     which the soft targets are of other teachers."""
+    _expect_files(exp, config)
     for name, stage in STAGES.items():
         expect_settings(exp / name, stage, config)
     expect_members(exp, config)
@@ -36,6 +37,17 @@ def expect_config(exp: Path, config: Config) -> None:
     _expect_trained(exp, config, "stage 7", limited(config))
     for system in systems(config):
         expect_settings(exp / "decode" / system.name, "stage 9", config)
+
+
+def _expect_files(exp: Path, config: Config) -> None:
+    """Of the user's files those that are still there are compared: none of them is needed any more."""
+    if was := made_of(exp / "data"):
+        named = {split: Path(getattr(config.data, split)) for split in was}
+        now = {split: hash_file(path) if path.is_file() else was[split] for split, path in named.items()}
+        expect_unchanged(exp / "data", "stage 0", section(config, "features.sample_rate"), now)
+    if was := made_of(exp / "lang"):
+        now = {"data": was["data"], **sources(config.lang, was)}
+        expect_unchanged(exp / "lang", "stage 2", chosen(config), now)
 
 
 def expect_members(exp: Path, config: Config) -> None:
@@ -59,7 +71,7 @@ def _expect_teachers(folder: Path, config: Config) -> None:
     names = member_names(config)
     if config.distill.folds:
         names = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
-    found = [name.removeprefix("models/") for name in made_of(folder) if name.startswith("models/")]
+    found = [name.removeprefix("models/") for name in sorted(made_of(folder)) if name.startswith("models/")]
     if found and found != sorted(names):
         raise UserError(
             f"{folder}: expected soft targets of the config's {len(names)} teachers ({names[0]}, ...), found those of "

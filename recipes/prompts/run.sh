@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on a corpus that any Debian or Ubuntu machine can fetch: Asterisk's English telephone prompts (568 prompts,
+# The main job on a corpus that any Debian or Ubuntu machine can fetch: Asterisk's English telephone prompts (551 prompts,
 # one speaker, 8 kHz, 0.4 hours, CC BY-SA 3.0). `make demo` runs this. The French, Spanish, Italian and Russian prompts
 # are as many, of one other speaker each.
 #

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from asrkd.corpus.cuts import read_cuts, write_cuts
+from asrkd.corpus.header import read_header
 from asrkd.corpus.librispeech import read_librispeech
 from asrkd.errors import UserError
 
@@ -64,6 +66,53 @@ def test_transcripts_with_tabs(tmp_path: Path) -> None:
     cuts, left_out = read_librispeech(tmp_path, "small")
     assert [cut.supervisions[0].text for cut in cuts] == ["ONE TWO", "THREE"]
     assert [item.id for item in left_out] == ["1-7-0002"]
+
+
+def test_audio_is_that_of_the_transcripts_own_folder(tmp_path: Path) -> None:
+    """Where files are numbered in each chapter anew."""
+    for chapter, words in (("8", "EIGHT"), ("9", "NINE")):
+        folder = tmp_path / "small" / "1" / chapter
+        folder.mkdir(parents=True)
+        soundfile.write(folder / f"0{chapter}.wav", np.zeros(1600), 16000)
+        (folder / "a.trans.txt").write_text(f"0{chapter} {words}\n0001 {words}\n")
+    soundfile.write(folder / "0001.wav", np.zeros(3200), 16000)
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    assert [(cut.id, cut.supervisions[0].text) for cut in cuts] == [("08", "EIGHT"), ("09", "NINE")]
+    assert [(item.id, item.why.partition(":")[0].partition("(")[0]) for item in left_out] == [
+        ("0001", f"{folder / 'a.trans.txt'}, line 2"),  # a second transcript of the id
+        ("0001", "a transcript without audio "),
+        ("0001", str(folder / "0001.wav")),
+    ]
+
+
+def test_audio_that_would_be_misheard_is_left_out(tmp_path: Path) -> None:
+    folder = make_chapter(tmp_path, "small", "1", ["A", "B"])
+    soundfile.write(folder / "1-7-0000.flac", np.zeros((1600, 2)), 16000)
+    # What an encoder writes into a pipe has 0 for the 36 bits of the number of samples.
+    endless = bytearray((folder / "1-7-0001.flac").read_bytes())
+    endless[21] &= 0xF0
+    endless[22:26] = bytes(4)
+    (folder / "1-7-0001.flac").write_bytes(endless)
+    strange = os.fsencode(folder) + b"/1-7-000\xe9.wav"
+    Path(os.fsdecode(strange)).write_bytes((folder / "1-7-0001.flac").read_bytes())
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    why = {item.id: item.why for item in left_out}
+    assert len(cuts) == 0
+    assert "1-7-0000.flac: expected one channel, found 2; convert it" in why["1-7-0000"]
+    assert "1-7-0001.flac: a header without the number of samples; write it anew" in why["1-7-0001"]
+    assert "audio without a transcript" in why[os.fsdecode(b"1-7-000\xe9")]
+    with pytest.raises(UserError, match="a name that is not UTF-8"):
+        read_header(Path(os.fsdecode(strange)))
+
+
+def test_transcripts_of_another_encoding(tmp_path: Path) -> None:
+    folder = make_chapter(tmp_path, "small", "1", ["A"])
+    (folder / "1-7.trans.txt").write_bytes("1-7-0000 CAFÉ NOIR\n".encode("latin1"))
+    with pytest.raises(UserError, match=r"1-7\.trans\.txt: expected UTF-8 text.* byte 12.*iconv -f latin1"):
+        read_librispeech(tmp_path, "small")
+    (folder / "1-7.trans.txt").write_text("\ufeff1-7-0000 CAFÉ NOIR\n")  # an editor's mark is no part of the id
+    cuts, left_out = read_librispeech(tmp_path, "small")
+    assert [cut.supervisions[0].text for cut in cuts] == ["CAFÉ NOIR"] and not left_out
 
 
 def test_a_missing_corpus_or_subset(tmp_path: Path) -> None:

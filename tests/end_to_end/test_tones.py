@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_evaluate_gives_what_the_experiment_gave(
     folder = exp / "evaluate" / "again"
     alone = read_json(folder / "scores-soft-20.json")["systems"]
     assert list(alone) == ["soft-20"] and not (folder / "scores.json").exists()
+    assert done.stdout.splitlines()[-1] == f"all of it: {folder / 'scores-soft-20.json'}"
     done = subprocess.run(again, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("systems/soft-20: finished, skipped") == 1
@@ -184,6 +186,9 @@ def test_audio_without_transcripts(corpus: dict[str, Any], undisturbed: tuple[Pa
     short = corpus["test"].parent / "short.wav"
     soundfile.write(short, np.zeros(100), 16000)
     config = load_config(exp / "config.yaml")
+    other = replace(config, features=replace(config.features, sample_rate=8000))
+    with pytest.raises(UserError, match=r"features/train: made with features\.sample_rate=16000"):
+        transcribe(exp, other, [slow])
     for file, system, message in (
         (slow, "student-T2", "slow.wav: expected 16000 Hz and one channel, found 8000 Hz and 1; convert it"),
         (short, "student-T2", "short.wav: expected at least 400 samples, a frame's, found 100; leave it out"),
