@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from asrkd.config import Config
 from asrkd.errors import UserError
@@ -12,6 +13,7 @@ from asrkd.files import write_text
 from asrkd.systems import limited_name, student_name
 
 LM_UNIT = re.compile(r"word|(bpe|unigram):[1-9][0-9]{1,5}", re.ASCII)
+SEEDS = 2**62  # those of a run's nets are counted from its seed, and torch takes no more than 64 bits
 KEYS = "the keys and defaults are in asrkd/config.py"
 
 
@@ -66,6 +68,12 @@ def validate(config: Config) -> None:
         if not good:
             wrong.append(f"{key}={value} (expected {rule})")
 
+    for key, value in _numbers(asdict(config)):
+        expect(math.isfinite(value), key, value, "a finite number")
+        expect(not key.endswith(".seed") or value < SEEDS, key, value, f"below {SEEDS}")
+    if wrong:  # of which the rest would make sums
+        raise UserError("config: " + "; ".join(wrong))
+
     c = config
     expect(0 <= c.data.max_left_out <= 1, "data.max_left_out", c.data.max_left_out, "a share, 0 to 1")
     f = c.features
@@ -116,7 +124,7 @@ def validate(config: Config) -> None:
     expect(c.train.epoch_frames >= 0, "train.epoch_frames", c.train.epoch_frames, "0 (the data once) or more")
     for key, speeds in (("train.speeds", c.train.speeds), ("distill.speeds", c.distill.speeds)):
         expect(bool(speeds) and all(0.5 <= s <= 2 for s in speeds), key, speeds, "at least one, each 0.5 to 2")
-    expect(_distinct(c.distill.speeds), "distill.speeds", c.distill.speeds, "distinct ones")
+    expect(_distinct([f"{s:g}" for s in c.distill.speeds]), "distill.speeds", c.distill.speeds, "distinct ones")
     square = math.isqrt(f.num_mel_bins) ** 2 == f.num_mel_bins
     image = square and c.model.left == c.model.right == 0 and c.train.speeds == c.distill.speeds == [1.0]
     images = (
@@ -213,6 +221,15 @@ def save_config(config: Config, path: Path) -> None:
     from omegaconf import OmegaConf
 
     write_text(path, OmegaConf.to_yaml(OmegaConf.structured(config)))
+
+
+def _numbers(sections: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """section.key -> each number that it has, in lists too."""
+    for section, keys in sections.items():
+        for key, value in keys.items():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, int | float):
+                    yield f"{section}.{key}", item
 
 
 def _is_text(key: str) -> bool:

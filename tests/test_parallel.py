@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from asrkd.config import RunConfig
 from asrkd.errors import UserError
-from asrkd.parallel import MANAGER, _quiet_manager, parallel
+from asrkd.parallel import parallel
 from tests.test_parallel import die_once, fail, square
 
 if __name__ == "__main__":
@@ -143,7 +143,7 @@ def test_engines_of_a_cluster_do_as_loky_does(engine: str, tmp_path: Path) -> No
 ORPHANS = """
 import os, sys, time
 from asrkd.config import RunConfig
-from asrkd.parallel import MANAGER, _quiet_manager, parallel
+from asrkd.parallel import parallel
 
 def work(path):
     open(path, "w").write(str(os.getpid()))
@@ -166,7 +166,7 @@ BARS = """
 import time
 from asrkd import progress
 from asrkd.config import RunConfig
-from asrkd.parallel import MANAGER, _quiet_manager, parallel
+from asrkd.parallel import parallel
 
 def work(name):
     progress.SECONDS_BETWEEN_LINES = 0.01

@@ -9,14 +9,15 @@ from torch import Tensor
 
 from asrkd.align.labels import NO_LABEL, load_labels
 from asrkd.config import Config
+from asrkd.distill.ensemble import ensemble_posteriors
 from asrkd.errors import UserError
 from asrkd.experiments.measures import SUMS, Measures, frame_sums, measures
 from asrkd.features.store import FrameStore
-from asrkd.models.dnn import load_model
+from asrkd.models.dnn import AcousticModel, load_model
 from asrkd.parallel import parallel
 from asrkd.progress import track
 from asrkd.train.device import choose_device, one_net_at_a_time
-from asrkd.train.forward import posteriors
+from asrkd.train.forward import blocks_of_logits, expect_alike
 
 SPLITS = ("dev", "test")
 
@@ -50,12 +51,21 @@ def labelled(
     device = choose_device(config.run.device)
     models = [load_model(exp / "models" / name)[0].to(device) for name in names]
     ids = store.ids if ids is None else ids
-    passes = [posteriors([model], store, ids, precision=config.train.precision) for model in models]
     what = f"{names[0]} on {split}" if len(names) == 1 else f"{len(names)} models on {split}"
-    for several in track(zip(*passes, strict=True), what=what, total=len(ids), unit="utterances"):
-        u = store.index[several[0][0]]
+    found = _each_models(models, store, ids, config.train.precision)
+    for name, probs in track(found, what=what, total=len(ids), unit="utterances"):
+        u = store.index[name]
         own = pdfs[store.first[u] : store.first[u] + store.counts[u]]
         kept = torch.from_numpy(own != NO_LABEL)
         if kept.any():
-            probs = torch.stack([means[0] for _, means in several])  # (M, T, C)
             yield probs[:, kept], torch.from_numpy(own.astype(np.int64))[kept]
+
+
+def _each_models(
+    models: Sequence[AcousticModel], store: FrameStore, ids: Sequence[str], precision: str
+) -> Iterator[tuple[str, Tensor]]:
+    """For each utterance the posteriors of each model: (M, T, C) float32 on the CPU."""
+    expect_alike(models, store)
+    for names, counts, logits in blocks_of_logits(models, store, ids, precision):
+        probs = torch.stack([ensemble_posteriors([own]) for own in logits]).cpu()  # (M, N, C)
+        yield from zip(names, probs.split_with_sizes(counts, 1), strict=True)

@@ -23,7 +23,7 @@ from asrkd.train.device import one_net_at_a_time
 from asrkd.train.folds import target_groups
 from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
-from asrkd.train.students import student_config
+from asrkd.train.students import expect_soft_targets, student_config
 from asrkd.train.training import TargetKind, Training
 
 NAME = "members"
@@ -34,6 +34,7 @@ KINDS = ("ensemble", "student")
 def vary_members(exp: Path, config: Config, options: Options) -> None:
     """The first 1, 2, 3, 5, 10 of the members that EXP has, and a student of each, on the ensemble's own targets; words
     too where stage 8 has made a graph."""
+    expect_soft_targets(config, f"experiment {NAME}")
     config = shortened(config, options, students_alone=True)
     most = config.ensemble.members
     counts = [1] if options.quick else [count for count in COUNTS if count < most]

@@ -13,7 +13,6 @@ from typing import Any
 
 import asrkd
 from asrkd.config import Config, section, with_newer_keys
-from asrkd.errors import UserError
 from asrkd.experiment import STAMP, identity
 from asrkd.files import write_json
 from asrkd.report.experiments import FOLDER, read_result
@@ -95,15 +94,6 @@ def shortened(config: Config, options: Options, *, students_alone: bool = False)
         return config
     train = config.train if students_alone else replace(config.train, epochs=epochs)
     return replace(config, train=train, distill=replace(config.distill, epochs=epochs))
-
-
-def expect_soft_targets(config: Config, name: str) -> None:
-    """Raises UserError where the config's students have no soft targets, so that nothing can be said of them."""
-    if config.distill.hard_weight == 1:
-        raise UserError(
-            f"experiment {name}: expected students with soft targets, found distill.hard_weight=1, labels alone; set a "
-            "lower distill.hard_weight"
-        )
 
 
 def show(table: Table) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 from asrkd.config import Config, ModelConfig
 from asrkd.experiment import identity
 from asrkd.experiments.frames import measure_models
-from asrkd.experiments.result import Options, Result, expect_soft_targets, run_experiment, shortened
+from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.models.dnn import load_model
 from asrkd.report.figures import Lines, Series
+from asrkd.report.made_with import expect_targets
 from asrkd.report.table import Table
 from asrkd.report.tables import HARD_AND_SOFT, kept_epoch
 from asrkd.train.jobs import train_models
-from asrkd.train.students import student_config
+from asrkd.train.students import expect_soft_targets, student_config
 from asrkd.train.training import Training, at_speed, targets_name
 
 NAME = "sizes"
@@ -39,11 +40,12 @@ def sizes(model: ModelConfig, quick: bool) -> list[Size]:
 
 def vary_size(exp: Path, config: Config, options: Options) -> None:
     """At each size a net trained as the members are and one trained as the students are, on stage 5's first targets."""
-    expect_soft_targets(config, NAME)
+    expect_soft_targets(config, f"experiment {NAME}")
     config = shortened(config, options)
     targets = targets_name(config.distill.temperatures[0])
     folders = [at_speed(targets, speed) for speed in config.distill.speeds]
     inputs = {folder: identity(exp / folder, "stage 5") for folder in folders}
+    expect_targets(exp, config)
     tried, place = sizes(config.model, options.quick), options.place(NAME)
 
     def work() -> Result:

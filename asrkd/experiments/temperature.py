@@ -8,7 +8,7 @@ from typing import Any
 
 from asrkd.config import Config, DistillConfig
 from asrkd.experiments.frames import measure_models
-from asrkd.experiments.result import Options, Result, expect_soft_targets, run_experiment, shortened
+from asrkd.experiments.result import Options, Result, run_experiment, shortened
 from asrkd.files import read_json
 from asrkd.report.figures import HeatMap
 from asrkd.report.table import Table
@@ -16,7 +16,7 @@ from asrkd.report.tables import kept_epoch
 from asrkd.train.folds import Group, target_groups, teacher_identities
 from asrkd.train.jobs import train_models
 from asrkd.train.soft_targets import write_targets
-from asrkd.train.students import student_config
+from asrkd.train.students import expect_soft_targets, student_config
 from asrkd.train.training import TargetKind, Training
 
 NAME = "temperature"
@@ -43,7 +43,7 @@ class Point:
 def vary_temperature(exp: Path, config: Config, options: Options) -> None:
     """A student for each temperature and weight, one of the geometric mean and one of the other form of targets, both
     at the config's first temperature and its weight. Dev decides; the chosen one is measured on test too."""
-    expect_soft_targets(config, NAME)
+    expect_soft_targets(config, f"experiment {NAME}")
     config = shortened(config, options, students_alone=True)
     tried, place = points(config.distill, options.quick), options.place(NAME)
     folders = sorted({point.targets(place) for point in tried})

@@ -1,6 +1,5 @@
 """Whether what a report shows was made with the settings that it prints: the config may have been changed since."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from asrkd.config import Config, section
@@ -9,6 +8,7 @@ from asrkd.experiment import expect_settings, expect_unchanged, made_of
 from asrkd.files import hash_file
 from asrkd.lang.prepare import chosen, sources
 from asrkd.systems import fold_teacher_names, member_names, systems
+from asrkd.train.folds import fold_teachers
 from asrkd.train.limited import limited
 from asrkd.train.members import members
 from asrkd.train.students import students
@@ -29,10 +29,8 @@ def expect_config(exp: Path, config: Config) -> None:
     _expect_files(exp, config)
     for name, stage in STAGES.items():
         expect_settings(exp / name, stage, config)
-    expect_members(exp, config)
-    for folder in _target_folders(exp, config):
-        expect_settings(folder, "stage 5", config)
-        _expect_teachers(folder, config)
+    expect_targets(exp, config)
+    expect_teachers(exp, config)
     _expect_trained(exp, config, "stage 6", students(config))
     _expect_trained(exp, config, "stage 7", limited(config))
     for system in systems(config):
@@ -50,9 +48,20 @@ def _expect_files(exp: Path, config: Config) -> None:
         expect_unchanged(exp / "lang", "stage 2", chosen(config), now)
 
 
-def expect_members(exp: Path, config: Config) -> None:
-    """Raises UserError where a member was trained with other settings than the config's."""
+def expect_teachers(exp: Path, config: Config) -> None:
+    """Raises UserError where a member or a fold's teacher was trained with other settings than the config's."""
     _expect_trained(exp, config, "stage 4", members(config))
+    if config.distill.folds:
+        _expect_trained(exp, config, "stage 5", fold_teachers(exp, config))
+
+
+def expect_targets(exp: Path, config: Config) -> None:
+    """Raises UserError where stage 5's soft targets are of other teachers or settings than the config's."""
+    for temperature in config.distill.temperatures:
+        for speed in config.distill.speeds:
+            folder = exp / at_speed(targets_name(temperature), speed)
+            expect_settings(folder, "stage 5", config)
+            _expect_its_teachers(folder, config)
 
 
 def _expect_trained(exp: Path, config: Config, stage: str, trainings: list[Training]) -> None:
@@ -61,13 +70,7 @@ def _expect_trained(exp: Path, config: Config, stage: str, trainings: list[Train
         expect_settings(exp / "models" / training.name, stage, config, own)
 
 
-def _target_folders(exp: Path, config: Config) -> Iterator[Path]:
-    for temperature in config.distill.temperatures:
-        for speed in config.distill.speeds:
-            yield exp / at_speed(targets_name(temperature), speed)
-
-
-def _expect_teachers(folder: Path, config: Config) -> None:
+def _expect_its_teachers(folder: Path, config: Config) -> None:
     names = member_names(config)
     if config.distill.folds:
         names = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]

@@ -23,7 +23,7 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     expect_config(exp, config)
     scores = read_scores(exp, config)
     teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
-    made |= specialists.made(exp)
+    made |= specialists.made(exp, config)
     stamps = facts.stamps(exp, scores, teachers, specialists.steps(exp) if str(specialists.FOLDER) in made else [])
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
     made |= experiment_hashes(exp)

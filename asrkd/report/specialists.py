@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asrkd.config import Config, section
 from asrkd.errors import UserError
-from asrkd.experiment import STAMP, identity
+from asrkd.experiment import STAMP, expect_settings, identity
 from asrkd.files import read_json
 from asrkd.report.cells import NONE
 from asrkd.report.table import Table
+from asrkd.specialists.prepare import STAGE, specialists_config, stage_config, students
+from asrkd.train.students import student_config
+from asrkd.train.training import training_settings
 
 FOLDER = Path("specialists", "results")
 OWN = ("specialists/", "models/specialist-", "models/student-combined", "models/student-generalist")
@@ -19,13 +23,19 @@ SHOWN = 6  # phones of a cluster
 PAPER = (25.0, 26.1)  # the paper's table 3, images: percent right by the generalist, and with 61 specialists
 
 
-def made(exp: Path) -> dict[str, str]:
-    """What stage 11 made, for the report's stamp; nothing where it was not called, and where what it made is not whole
-    or of other models a line says so."""
+def made(exp: Path, config: Config) -> dict[str, str]:
+    """What stage 11 made, for the report's stamp; nothing where it was not called, and where what it made is not whole,
+    of other models or of other settings than the config's a line says so."""
     if not (exp / FOLDER).is_dir():
         return {}
     try:
-        return {str(FOLDER): identity(exp / FOLDER, "stage 11")}
+        found = {str(FOLDER): identity(exp / FOLDER, STAGE)}
+        own = stage_config(config)
+        settings = {net.name: training_settings(student_config(own), net) for net in students(own)}
+        for folder in steps(exp):
+            of_kind = section(specialists_config(own), "train") if folder.name.startswith("specialist-") else {}
+            expect_settings(folder, STAGE, config, settings.get(folder.name, of_kind))
+        return found
     except UserError as error:
         print(f"the report leaves the specialists out: {error}", flush=True)
         return {}

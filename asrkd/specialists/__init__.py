@@ -1,1 +1,1 @@
-"""Specialists: pdfs that a generalist confuses, and one distribution out of all models. Needs torch alone."""
+"""Specialists: pdfs that a generalist confuses, and one distribution out of all models."""

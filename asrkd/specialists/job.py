@@ -8,7 +8,6 @@ import torch
 
 from asrkd.config import Config
 from asrkd.distill.loss import DistillationLoss
-from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.experiment import Step
 from asrkd.files import read_json
@@ -20,7 +19,7 @@ from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 from asrkd.train.device import choose_device
 from asrkd.train.halves import Halves, balanced
-from asrkd.train.job import OUTPUTS
+from asrkd.train.job import OUTPUTS, open_targets
 from asrkd.train.loop import train_model
 
 
@@ -52,6 +51,8 @@ def train_specialist(
         FrameData.open(features / "train", labels / "train", shape, pdfs=pdfs.tolist()),
         FrameData.open(features / "train", labels / "train", shape, pdfs=others),
     )
+    counts = {train.ids[u]: train.frames_of(u) for u in train.utterances()}
+    soft = open_targets(targets, label_set["hash"], step.inputs["features/train"], counts) if targets else None
     judged = balanced(dev, len(pdfs))
     if not len(judged):
         raise UserError(
@@ -64,9 +65,9 @@ def train_specialist(
         step.folder,
         train,
         dev,
-        DistillationLoss(own.temperature, own.hard_weight if targets else 1.0),
+        DistillationLoss(own.temperature, own.hard_weight if soft else 1.0),
         # Of the frames as they were said, at any speed.
-        [ClusterTargets(SoftTargetStore.open(targets), pdfs, ratio)] * len(config.train.speeds) if targets else [],
+        [ClusterTargets(soft, pdfs, ratio)] * len(config.train.speeds) if soft else [],
         num_pdfs=len(pdfs) + 1,
         model_config=shape,
         features=config.features,

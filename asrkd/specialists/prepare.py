@@ -24,8 +24,8 @@ from asrkd.parallel import parallel
 from asrkd.systems import member_names
 from asrkd.train.folds import Group
 from asrkd.train.jobs import train_models
-from asrkd.train.soft_targets import write_targets
-from asrkd.train.students import student_config
+from asrkd.train.soft_targets import expect_room, write_targets
+from asrkd.train.students import expect_soft_targets, student_config
 from asrkd.train.training import TargetKind, Training
 
 STAGE = "stage 11"
@@ -37,19 +37,30 @@ TABLES = "tables.json"
 def train_specialists(exp: Path, config: Config, force: bool = False) -> None:
     """All of the stage; each part that is finished is skipped.
 
-    Raises UserError when an input is missing, there are too few pdfs for the specialists asked for, or a loss is no
-    longer finite.
+    Raises UserError when an input is missing, there are too few pdfs for the specialists asked for, students would
+    have labels alone, or a loss is no longer finite.
     """
-    # The targets of this stage are of the frames as they were said.
-    config = replace(config, distill=replace(config.distill, speeds=[1.0]))
+    expect_soft_targets(config, STAGE)
+    config = stage_config(config)
     find(exp, config, force)
     teach(exp, config, force)
     train(exp, config, force)
     measured = measure(exp, config, force)
     best = max(KINDS, key=lambda kind: measured[kind]["dev"]["combined"]["accuracy"])
     store_combined(exp, config, best, force)
-    train_students(exp, config, best, force)
+    train_models(exp, student_config(config), students(config), STAGE, force)
     conclude(exp, config, best, measured, force)
+
+
+def stage_config(config: Config) -> Config:
+    """The targets of this stage are of the frames as they were said."""
+    return replace(config, distill=replace(config.distill, speeds=[1.0]))
+
+
+def specialists_config(config: Config) -> Config:
+    """The config whose train is the specialists'."""
+    own = config.specialists
+    return replace(config, train=replace(config.train, epochs=own.epochs, learning_rate=own.learning_rate))
 
 
 def generalist_name(config: Config) -> str:
@@ -95,8 +106,7 @@ def teach(exp: Path, config: Config, force: bool) -> None:
 
 def train(exp: Path, config: Config, force: bool) -> None:
     """Both sets of specialists. Those of one cluster have one seed and one start, and differ in their targets alone."""
-    own = config.specialists
-    trained = replace(config, train=replace(config.train, epochs=own.epochs, learning_rate=own.learning_rate))
+    own, trained = config.specialists, specialists_config(config)
     soft = targets_folder("generalist", own.temperature)
     common = ["features/train", "features/dev", "align", "specialists/clusters", _model(generalist_name(config))]
     work = []
@@ -159,6 +169,7 @@ def store_combined(exp: Path, config: Config, kind: str, force: bool) -> None:
     from asrkd.train.device import one_net_at_a_time
     from asrkd.train.target_shards import make_shards, write_shard
 
+    expect_room(exp, [wanted])
     frames = exp / "features" / "train"
     teachers = [generalist_name(config), *specialist_names(config, kind)]
     shards = make_shards(frames, [Group(teachers, FrameStore.open(frames).ids, STAGE)])
@@ -169,10 +180,10 @@ def store_combined(exp: Path, config: Config, kind: str, force: bool) -> None:
     step.finish([CARD, *(shard.path.name for shard in written)])
 
 
-def train_students(exp: Path, config: Config, kind: str, force: bool) -> None:
-    """The student of the combination and that of the generalist alone, with the same seed and settings."""
+def students(config: Config) -> list[Training]:
+    """That of the combination and that of the generalist alone, with the same seed and settings."""
     temperature = config.distill.temperatures[0]
-    students = [
+    return [
         Training(
             name,
             config.distill.seed,
@@ -183,7 +194,6 @@ def train_students(exp: Path, config: Config, kind: str, force: bool) -> None:
         )
         for name, teacher in STUDENTS.items()
     ]
-    train_models(exp, student_config(config), students, STAGE, force)
 
 
 def conclude(exp: Path, config: Config, kind: str, measured: Mapping[str, Any], force: bool) -> None:

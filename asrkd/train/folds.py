@@ -77,7 +77,7 @@ def teacher_identities(exp: Path, groups: Sequence[Group]) -> dict[str, str]:
 
 
 def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:
-    """Train EXP/models/fold-1-member-01, ... on the speakers of the other folds, each fold's with the members' seeds.
+    """Train EXP/models/fold-1-member-01, ... on the speakers of the other folds.
 
     Nothing where distill.folds is 0. Raises UserError when there are fewer speakers than folds, an input is missing or
     a loss is no longer finite.
@@ -85,6 +85,11 @@ def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:
     if not config.distill.folds:
         print("distill.folds=0: the ensemble's members give the soft targets, no other teachers", flush=True)
         return
+    train_models(exp, config, fold_teachers(exp, config), "stage 5", force)
+
+
+def fold_teachers(exp: Path, config: Config) -> list[Training]:
+    """Each fold's, with the members' seeds. Raises UserError when there are fewer speakers than folds."""
     store = FrameStore.open(exp / "features" / "train")
     trainings = []
     for fold, (group, speakers) in enumerate(fold_groups(store, config), 1):
@@ -95,4 +100,4 @@ def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:
             Training(name, config.ensemble.seed + number, utterances=others, about=about)
             for number, name in enumerate(group.teachers)
         ]
-    train_models(exp, config, trainings, "stage 5", force)
+    return trainings

@@ -27,7 +27,8 @@ class Halves(NamedTuple):
 
 
 def steps_of_halves(halves: Halves, config: TrainConfig) -> tuple[int, int]:
-    """(steps, frames a step) of an epoch, which passes over the frames of the cluster and takes as many others.
+    """(steps, frames a step) of an epoch, which passes over the frames of the cluster, as often as it takes to half of
+    `config.epoch_frames`, and takes as many others.
 
     Where the batch size is odd a step has a frame less.
     """

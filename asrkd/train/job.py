@@ -37,7 +37,7 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
         counts = {data.ids[u]: data.frames_of(u) for u in data.utterances()}
         features = step.inputs["features/train"]
         folders = training.target_folders(config.train.speeds)
-        targets = [_open_targets(exp / folder, label_set["hash"], features, counts) for folder in folders]
+        targets = [open_targets(exp / folder, label_set["hash"], features, counts) for folder in folders]
     train_model(
         step.folder,
         data,
@@ -59,10 +59,11 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
     ranks.wait_for_all()
 
 
-def _open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:
-    """All of it read once. Raises UserError when it is damaged or not of these labels, features and frame counts."""
+def open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:
+    """All of it read once, under torchrun by the first process. Raises UserError when it is damaged or not of these
+    labels, features and frame counts."""
     try:
-        return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=True)
+        return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=rank() == 0)
     except UserError as error:
         # Its stamp says "finished" and may fit all the same, hence --force. What is not of stage 5 is made by the call
         # that needs it.

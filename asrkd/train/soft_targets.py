@@ -75,7 +75,7 @@ def _write_at_speed(
     from asrkd.train.target_shards import make_shards, mean_targets, write_shard
 
     wanted = [(kind, list(teachers.values())) for kind, teachers, _ in pending]
-    _expect_room(exp, [kind for kind, _ in wanted])
+    expect_room(exp, [kind for kind, _ in wanted])
     shards = make_shards(exp / "features" / "train", groups)
     jobs = [(exp, config, shard, wanted, features, partial(mean_targets, speed=speed)) for shard in shards]
     parallel(write_shard, jobs, one_net_at_a_time(config.run), what="soft targets", unit="shards")
@@ -94,19 +94,20 @@ def _write_at_speed(
         )
 
 
-def _expect_room(exp: Path, kinds: Sequence[TargetKind]) -> None:
+def expect_room(exp: Path, kinds: Sequence[TargetKind]) -> None:
     """Raises UserError when what is still to be written does not fit on the disk: better now than after hours."""
     from asrkd.distill.records import record_bytes
 
     frames = len(FrameStore.open(exp / "features" / "train").frames)
     num_pdfs = read_json(exp / "align" / "label_set.json")["num_pdfs"]
     there = sum(path.stat().st_size for kind in kinds for path in (exp / kind.folder).iterdir())
-    needed = sum(frames * record_bytes(num_pdfs, kind.top_k) for kind in kinds) - there
+    sizes = [frames * record_bytes(num_pdfs, min(kind.top_k, num_pdfs)) for kind in kinds]
+    needed = sum(sizes) - there
     free = shutil.disk_usage(exp).free
     if needed > free:
-        top_k = kinds[0].top_k
+        largest = kinds[sizes.index(max(sizes))]
         raise UserError(
-            f"{exp / kinds[0].folder}: expected {needed / 1e9:.3g} GB of free disk for {len(kinds)} times the soft "
+            f"{exp / largest.folder}: expected {needed / 1e9:.3g} GB of free disk for {len(kinds)} times the soft "
             f"targets of {frames:,} frames, found {free / 1e9:.3g} GB; make room, or keep fewer pdfs of a frame: "
-            f"distill.top_k={top_k} ({'all of ' if not top_k else ''}{num_pdfs} pdfs)"
+            f"distill.top_k={largest.top_k} ({'' if largest.top_k else 'all of '}{num_pdfs} pdfs)"
         )

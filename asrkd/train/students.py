@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asrkd.config import Config
+from asrkd.errors import UserError
 from asrkd.files import read_json
 from asrkd.systems import student_name, student_runs
 from asrkd.train.jobs import train_models
@@ -49,3 +50,12 @@ def student_config(config: Config) -> Config:
         speeds=own.speeds,
     )
     return replace(config, model=model, train=train)
+
+
+def expect_soft_targets(config: Config, what: str) -> None:
+    """Raises UserError where the config's students have no soft targets, so that `what` could say nothing of them."""
+    if config.distill.hard_weight == 1:
+        raise UserError(
+            f"{what}: expected students with soft targets, found distill.hard_weight=1, labels alone; set a lower "
+            "distill.hard_weight"
+        )

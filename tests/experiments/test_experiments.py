@@ -167,6 +167,12 @@ def test_sizes(exp: Path, config: Config) -> None:
     assert card(exp, "quick/sizes/soft-1x16")["train"]["weight_decay"] == config.distill.weight_decay
 
 
+def test_sizes_of_other_targets_are_refused(exp: Path, config: Config) -> None:
+    config.distill.top_k = 4
+    with pytest.raises(UserError, match=r"train-T2: made with distill\.top_k=3, and by the config it is 4"):
+        vary_size(exp, config, QUICK)
+
+
 def test_a_quick_call_leaves_a_full_one_as_it_is(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor is it taken for one, whichever comes first."""
     vary_size(exp, config, QUICK)
@@ -271,7 +277,7 @@ def test_what_is_missing_is_named(tmp_path: Path, config: Config) -> None:
     with pytest.raises(UserError, match="train-T2: not there yet; stage 5"):
         vary_size(tmp_path, config, QUICK)
     config.distill.hard_weight = 1.0  # students of labels alone
-    for experiment in (vary_size, vary_temperature):
+    for experiment in (vary_size, vary_temperature, vary_members):
         with pytest.raises(UserError, match=r"expected students with soft targets, found distill\.hard_weight=1"):
             experiment(tmp_path, config, QUICK)
     config.distill.hard_weight = 0.5

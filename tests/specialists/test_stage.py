@@ -1,11 +1,13 @@
 """Stage 11 on frames of three groups of pdfs: what it finds, trains and measures, by hand and after a kill."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from asrkd.errors import UserError
 from asrkd.features.store import FrameStore
 from asrkd.files import hash_file, read_json
 from asrkd.models.dnn import AcousticModel, load_model
+from asrkd.report.specialists import made
 from asrkd.specialists import prepare
 from asrkd.specialists.prepare import specialist_names, train_specialists
 from asrkd.specialists.trained import combined_posteriors, load_all
@@ -125,6 +128,19 @@ def test_the_stage(exp: Path, config: Config, capsys: pytest.CaptureFixture[str]
     )  # all of stage 11, without features, labels, member
     assert identities(exp) == before
 
+    # What was made with other settings is left out of a report of these.
+    assert list(made(exp, config)) == ["specialists/results"]
+    for section, key, value, message in (
+        ("specialists", "epochs", 5, r"specialist-hard-01: made with train\.epochs=\d+, and by the config it is 5"),
+        ("specialists", "count", 5, r"clusters: made with specialists\.count=3"),
+        ("distill", "epochs", 5, r"student-combined: made with train\.epochs="),
+        ("distill", "seed", 5, "student-combined: made with seed="),
+    ):
+        other = replace(config, **{section: replace(getattr(config, section), **{key: value})})
+        capsys.readouterr()
+        assert made(exp, other) == {}
+        assert re.search(f"leaves the specialists out: .*{message}", capsys.readouterr().out)
+
     # Frames without a specialist keep the generalist's distribution.
     generalist, specialists = load_all(exp, models(config, "soft"), CPU)
     dev = FrameStore.open(exp / "features" / "dev")
@@ -197,6 +213,20 @@ def test_killed_and_resumed_is_bit_identical(
     assert identities(exp) == identities(whole)
     name = "models/specialist-soft-01/model.safetensors"
     assert hash_file(exp / name) == hash_file(whole / name)
+
+
+def test_what_it_cannot_learn_from(exp: Path, config: Config) -> None:
+    prepare.find(exp, config, force=False)
+    prepare.teach(exp, config, force=False)
+    shard = exp / "specialists" / "generalist-T1" / "00000.0000.targets"
+    data = bytearray(shard.read_bytes())
+    data[0] ^= 1  # of the same size, so that the stamp does not tell
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=r"records were altered .*delete .*generalist-T1 and make this call again"):
+        prepare.train(exp, config, force=False)
+    config.distill.hard_weight = 1.0
+    with pytest.raises(UserError, match=r"stage 11: expected students with soft targets"):
+        train_specialists(exp, config)
 
 
 def test_it_starts_with_the_generalists_weights(exp: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json, write_json
+from asrkd.report.made_with import expect_teachers
 from asrkd.train.folds import train_fold_teachers
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import train_students
@@ -102,6 +103,14 @@ def test_other_folds_make_other_targets(exp: Path, folded: Config, capsys: pytes
     folded.distill.folds = 2
     with pytest.raises(UserError, match=r"found one of other folds; train it again with: asrkd fold-teachers"):
         make_soft_targets(exp, folded)
+
+
+def test_teachers_of_other_settings_are_no_teachers_of_the_configs(exp: Path, folded: Config) -> None:
+    train_fold_teachers(exp, folded)
+    expect_teachers(exp, folded)
+    folded.train.epochs = 2
+    with pytest.raises(UserError, match=r"fold-1-member-01: made with train\.epochs=1, .* run stage 5 again"):
+        expect_teachers(exp, folded)
 
 
 def test_a_killed_call_goes_on(exp: Path, folded: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,5 +79,9 @@ def test_balanced(exp: Path, config: Config) -> None:
     labels = data.labels_of(data.positions(numbers))
     assert len(numbers.unique()) == len(numbers)
     assert int((labels < 2).sum()) == int((labels == 2).sum()) == len(open_data(exp, config, CLUSTER))
+    others = torch.arange(len(data))[data.labels_of(data.positions(torch.arange(len(data)))) == 2]
+    places = torch.searchsorted(others, numbers[labels == 2])
+    steps = places.diff()
+    assert places[0] == 0 and places[-1] == len(others) - 1 and steps.max() - steps.min() <= 1  # evenly spread
     nothing = replace(data, classes=torch.full((5,), 2))
     assert len(balanced(nothing, 2)) == 0

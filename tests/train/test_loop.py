@@ -1,4 +1,4 @@
-"""The loop: killed and resumed to the same bits, stopped by NaN, slowed down on dev accuracy."""
+"""The loop: killed and resumed to the same bits, stopped by NaN."""
 
 import hashlib
 import json

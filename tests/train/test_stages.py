@@ -248,6 +248,9 @@ def test_targets_that_do_not_fit_on_the_disk_are_not_begun(
     make_soft_targets(exp, config)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     make_soft_targets(exp, config)  # finished: nothing is to be written
+    config.distill.top_k = 50  # of which 5 are kept, as many as there are: 24 bytes
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * needed))
+    make_soft_targets(exp, config)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
