@@ -171,13 +171,13 @@ def experiment_command(name: str, function: str, text: str) -> click.Command:
     def run(exp: Path, quick: bool, epochs: int | None, force: bool) -> None:
         from asrkd.experiment import locked
         from asrkd.experiments.result import Options
-        from asrkd.report.made_with import expect_teachers
+        from asrkd.report.made_with import expect_members
 
         config = read_config(exp)
         module, _, attribute = function.partition(":")
         _is_first_process(f"experiment {exp} {name}")  # which refuses torchrun
         with locked(exp):
-            expect_teachers(exp, config)
+            expect_members(exp, config)
             getattr(import_module(module), attribute)(exp, config, Options(quick, epochs, force))
 
     return click.command(name, help=text)(run)

@@ -96,11 +96,12 @@ def _write_cut_set(folder: Path, name: str, corpus_dir: Path | None, cuts: Path 
     for item in left_out:
         print(f"left out: {item.id}: {item.why}", flush=True)
     path = folder / "cuts.jsonl.gz"
-    before = hash_file(path) if path.is_file() else ""
-    write_cuts(path, good)
-    if hash_file(path) != before:
+    new = folder / "new.jsonl.gz"
+    write_cuts(new, good)
+    if not path.is_file() or hash_file(path) != hash_file(new):
         for scores in folder.glob("scores*.json"):  # of the cut set that had this name
             scores.unlink()
+    new.replace(path)
     return path
 
 

@@ -69,7 +69,7 @@ def validate(config: Config) -> None:
             wrong.append(f"{key}={value} (expected {rule})")
 
     for key, value in _numbers(asdict(config)):
-        expect(math.isfinite(value), key, value, "a finite number")
+        expect(isinstance(value, int) or math.isfinite(value), key, value, "a finite number")
         expect(not key.endswith(".seed") or value < SEEDS, key, value, f"below {SEEDS}")
     if wrong:  # of which the rest would make sums
         raise UserError("config: " + "; ".join(wrong))

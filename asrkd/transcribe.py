@@ -54,8 +54,8 @@ def stdout_as_stderr() -> Iterator[None]:
     """What is printed meanwhile, also by processes that are started, goes to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
-    os.dup2(2, 1)
     try:
+        os.dup2(2, 1)
         with redirect_stdout(sys.stderr):
             yield
     finally:

@@ -18,10 +18,10 @@ import zlib
 from pathlib import Path
 
 import click
-import soundfile
 
 from asrkd.corpus.cache import cache_folder
 from asrkd.corpus.cuts import SPLITS, make_cut, write_cuts
+from asrkd.corpus.header import mono_header
 from asrkd.corpus.left_out import LeftOut, write_left_out
 from asrkd.corpus.prompts import Prompt, read_prompts, split_prompts
 from asrkd.corpus.spoken import LANGUAGES, Language, find_language
@@ -115,15 +115,15 @@ def _of_another(sounds: Path, language: Language) -> bool:
 
 
 def with_audio(prompts: list[Prompt], sounds: Path) -> tuple[list[Prompt], list[LeftOut]]:
-    """The prompts whose WAV file can be read, and the others with the reason."""
+    """The prompts whose WAV file can be read and is mono, and the others with the reason."""
     good, left_out = [], []
     for prompt in prompts:
         path = sounds / f"{prompt.name}.wav"
         try:
-            soundfile.info(path)
+            mono_header(path)
             good.append(prompt)
-        except soundfile.LibsndfileError as error:
-            left_out.append(LeftOut(prompt.name, f"{path}: {error.error_string if path.is_file() else 'no such file'}"))
+        except UserError as error:
+            left_out.append(LeftOut(prompt.name, str(error)))
     return good, left_out
 
 
@@ -142,9 +142,9 @@ def main(out: Path, code: str, sounds_dir: Path | None) -> None:
         cuts = []
         for prompt in splits[split]:
             path = sounds / f"{prompt.name}.wav"
-            info = soundfile.info(path)
+            header = mono_header(path)
             name = prompt.name.replace("/", "-")
-            cuts.append(make_cut(name, path, info.samplerate, info.frames, "asterisk", prompt.text))
+            cuts.append(make_cut(name, path, header.sample_rate, header.samples, "asterisk", prompt.text))
         write_cuts(out / f"{split}.jsonl.gz", cuts)
         minutes = sum(cut.duration for cut in cuts) / 60
         print(f"{out / split}.jsonl.gz: {len(cuts)} prompts, {minutes:.1f} minutes")

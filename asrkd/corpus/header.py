@@ -28,3 +28,14 @@ def read_header(path: Path) -> Header:
     if info.frames == UNKNOWN_LENGTH:
         raise UserError(f"a header without the number of samples; write it anew (sox IN OUT{path.suffix})")
     return Header(info.samplerate, info.channels, info.frames)
+
+
+def mono_header(path: Path) -> Header:
+    """That of an utterance's file. Raises UserError, naming it, where `read_header` does and where it is not mono."""
+    try:
+        header = read_header(path)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if header.channels != 1:
+        raise UserError(f"{path}: expected one channel, found {header.channels}; convert it (sox IN -c 1 OUT)")
+    return header

@@ -5,7 +5,7 @@ from pathlib import Path
 from lhotse import CutSet, MonoCut
 
 from asrkd.corpus.cuts import make_cut
-from asrkd.corpus.header import read_header
+from asrkd.corpus.header import mono_header
 from asrkd.corpus.left_out import LeftOut
 from asrkd.errors import UserError
 from asrkd.progress import track
@@ -19,7 +19,8 @@ def read_librispeech(corpus_dir: Path, subset: str) -> tuple[CutSet, list[LeftOu
     missing or holds no transcripts, naming what is there, and when a transcript is not UTF-8.
     """
     folder = subset_folder(corpus_dir, subset)
-    transcripts, left_out = _transcripts(folder)
+    transcripts, repeated = _transcripts(folder)
+    left_out = [LeftOut(name, why) for (_, name), why in repeated.items()]
     # A .flac and a .wav of the same name are the same utterance: sorted, the .flac comes first and is kept.
     audio: dict[tuple[Path, str], Path] = {}
     for path in sorted([*folder.glob("*/*/*.flac"), *folder.glob("*/*/*.wav")]):
@@ -35,7 +36,11 @@ def read_librispeech(corpus_dir: Path, subset: str) -> tuple[CutSet, list[LeftOu
             cuts.append(_cut(name, audio.pop((chapter, name), None), chapter, text))
         except UserError as error:
             left_out.append(LeftOut(name, str(error)))
-    left_out += [LeftOut(name, f"{path}: audio without a transcript") for (_, name), path in audio.items()]
+    left_out += [
+        LeftOut(_printable(name), _printable(f"{path}: audio without a transcript"))
+        for (chapter, name), path in audio.items()
+        if (chapter, name) not in repeated
+    ]
     return CutSet.from_cuts(cuts), left_out
 
 
@@ -53,10 +58,10 @@ def subset_folder(corpus_dir: Path, subset: str) -> Path:
     return folder.absolute()
 
 
-def _transcripts(folder: Path) -> tuple[dict[str, tuple[Path, str]], list[LeftOut]]:
-    """Id -> the folder that its audio is in, and its words."""
+def _transcripts(folder: Path) -> tuple[dict[str, tuple[Path, str]], dict[tuple[Path, str], str]]:
+    """Id -> the folder that its audio is in, and its words; and (folder, id) -> why an id is not taken again."""
     texts: dict[str, tuple[Path, str]] = {}
-    left_out = []
+    repeated = {}
     for path in sorted(folder.glob("*/*/*.trans.txt")):
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -68,10 +73,10 @@ def _transcripts(folder: Path) -> tuple[dict[str, tuple[Path, str]], list[LeftOu
         for number, line in enumerate(lines, 1):
             name, *words = line.split() or [""]  # also at tabs
             if name in texts:
-                left_out.append(LeftOut(name, f"{path}, line {number}: a second transcript of the same id"))
+                repeated[path.parent, name] = f"{path}, line {number}: a second transcript of the same id"
             elif name:
                 texts[name] = path.parent, " ".join(words)
-    return texts, left_out
+    return texts, repeated
 
 
 def _cut(name: str, audio: Path | None, chapter: Path, text: str) -> MonoCut:
@@ -80,10 +85,10 @@ def _cut(name: str, audio: Path | None, chapter: Path, text: str) -> MonoCut:
         raise UserError(f"a transcript without audio (no .flac or .wav of that name in {chapter})")
     if not text:
         raise UserError(f"{audio}: its transcript is empty")
-    try:
-        header = read_header(audio)
-    except UserError as error:
-        raise UserError(f"{audio}: {error}") from None
-    if header.channels != 1:
-        raise UserError(f"{audio}: expected one channel, found {header.channels}; convert it (sox IN -c 1 OUT)")
+    header = mono_header(audio)
     return make_cut(name, audio, header.sample_rate, header.samples, chapter.parent.name, text)
+
+
+def _printable(name: str) -> str:
+    """Of a file whose name is not UTF-8."""
+    return name.encode(errors="backslashreplace").decode()

@@ -67,5 +67,6 @@ def _each_models(
     """For each utterance the posteriors of each model: (M, T, C) float32 on the CPU."""
     expect_alike(models, store)
     for names, counts, logits in blocks_of_logits(models, store, ids, precision):
-        probs = torch.stack([ensemble_posteriors([own]) for own in logits]).cpu()  # (M, N, C)
-        yield from zip(names, probs.split_with_sizes(counts, 1), strict=True)
+        probs = [ensemble_posteriors([own]).cpu().split_with_sizes(counts) for own in logits]
+        for name, *own in zip(names, *probs, strict=True):
+            yield name, torch.stack(own)

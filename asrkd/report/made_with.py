@@ -8,7 +8,7 @@ from asrkd.experiment import expect_settings, expect_unchanged, made_of
 from asrkd.files import hash_file
 from asrkd.lang.prepare import chosen, sources
 from asrkd.systems import fold_teacher_names, member_names, systems
-from asrkd.train.folds import fold_teachers
+from asrkd.train.folds import expect_fold_teachers
 from asrkd.train.limited import limited
 from asrkd.train.members import members
 from asrkd.train.students import students
@@ -30,7 +30,8 @@ def expect_config(exp: Path, config: Config) -> None:
     for name, stage in STAGES.items():
         expect_settings(exp / name, stage, config)
     expect_targets(exp, config)
-    expect_teachers(exp, config)
+    expect_members(exp, config)
+    expect_fold_teachers(exp, config)
     _expect_trained(exp, config, "stage 6", students(config))
     _expect_trained(exp, config, "stage 7", limited(config))
     for system in systems(config):
@@ -48,11 +49,9 @@ def _expect_files(exp: Path, config: Config) -> None:
         expect_unchanged(exp / "lang", "stage 2", chosen(config), now)
 
 
-def expect_teachers(exp: Path, config: Config) -> None:
-    """Raises UserError where a member or a fold's teacher was trained with other settings than the config's."""
+def expect_members(exp: Path, config: Config) -> None:
+    """Raises UserError where a member was trained with other settings than the config's."""
     _expect_trained(exp, config, "stage 4", members(config))
-    if config.distill.folds:
-        _expect_trained(exp, config, "stage 5", fold_teachers(exp, config))
 
 
 def expect_targets(exp: Path, config: Config) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from asrkd.config import Config
 from asrkd.distill.loss import DistillationLoss
+from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.experiment import Step
 from asrkd.files import read_json
@@ -19,7 +20,7 @@ from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
 from asrkd.train.device import choose_device
 from asrkd.train.halves import Halves, balanced
-from asrkd.train.job import OUTPUTS, open_targets
+from asrkd.train.job import OUTPUTS
 from asrkd.train.loop import train_model
 
 
@@ -51,8 +52,7 @@ def train_specialist(
         FrameData.open(features / "train", labels / "train", shape, pdfs=pdfs.tolist()),
         FrameData.open(features / "train", labels / "train", shape, pdfs=others),
     )
-    counts = {train.ids[u]: train.frames_of(u) for u in train.utterances()}
-    soft = open_targets(targets, label_set["hash"], step.inputs["features/train"], counts) if targets else None
+    soft = SoftTargetStore.open(targets) if targets else None
     judged = balanced(dev, len(pdfs))
     if not len(judged):
         raise UserError(

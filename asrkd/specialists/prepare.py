@@ -125,7 +125,11 @@ def train(exp: Path, config: Config, force: bool) -> None:
     if jobs:
         from asrkd.specialists.job import train_specialist
         from asrkd.train.device import one_net_at_a_time
+        from asrkd.train.job import open_targets
 
+        if any(targets for *_, targets, _ in jobs):  # once for all, before they learn from it
+            label_set = read_json(exp / "align" / "label_set.json")["hash"]
+            open_targets(exp / soft, label_set, identity(exp / "features" / "train", "stage 1"), frames={})
         parallel(train_specialist, jobs, one_net_at_a_time(config.run), what=STAGE, unit="models", lone=False)
 
 

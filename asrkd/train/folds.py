@@ -12,12 +12,12 @@ from pathlib import Path
 from asrkd.config import Config
 from asrkd.corpus.subsets import speaker_folds
 from asrkd.errors import UserError
-from asrkd.experiment import identity
+from asrkd.experiment import expect_settings, identity
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json
 from asrkd.systems import fold_teacher_names, member_names
 from asrkd.train.jobs import train_models
-from asrkd.train.training import Training
+from asrkd.train.training import Training, training_settings
 
 LEFT_OUT = "left_out_speakers"  # in a teacher's stamp and card
 
@@ -51,12 +51,13 @@ def fold_groups(store: FrameStore, config: Config) -> list[tuple[Group, list[str
 def target_groups(exp: Path, config: Config) -> list[Group]:
     """The members for all of train or, with distill.folds, the folds.
 
-    Raises UserError when a fold's teachers are missing or were trained for other folds: they may have heard its
-    speakers.
+    Raises UserError when a fold's teachers are missing, are of other settings than the config's or were trained for
+    other folds: they may have heard its speakers.
     """
     store = FrameStore.open(exp / "features" / "train")
     if not config.distill.folds:
         return [Group(member_names(config), store.ids, "stage 4")]
+    expect_fold_teachers(exp, config)
     groups = []
     for group, speakers in fold_groups(store, config):
         for name in group.teachers:
@@ -71,13 +72,21 @@ def target_groups(exp: Path, config: Config) -> list[Group]:
     return groups
 
 
+def expect_fold_teachers(exp: Path, config: Config) -> None:
+    """Raises UserError where a fold's teacher was trained with other settings than the config's."""
+    for fold in range(config.distill.folds):
+        for number, name in enumerate(fold_teacher_names(config, fold + 1)):
+            own = training_settings(config, Training(name, config.ensemble.seed + number))
+            expect_settings(exp / "models" / name, "stage 5", config, own)
+
+
 def teacher_identities(exp: Path, groups: Sequence[Group]) -> dict[str, str]:
     """models/NAME -> its identity, of each teacher once. Raises UserError when one is missing."""
     return {f"models/{name}": identity(exp / "models" / name, own.made_by) for own in groups for name in own.teachers}
 
 
 def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:
-    """Train EXP/models/fold-1-member-01, ... on the speakers of the other folds.
+    """Train EXP/models/fold-1-member-01, ... on the speakers of the other folds, each fold's with the members' seeds.
 
     Nothing where distill.folds is 0. Raises UserError when there are fewer speakers than folds, an input is missing or
     a loss is no longer finite.
@@ -85,11 +94,6 @@ def train_fold_teachers(exp: Path, config: Config, force: bool = False) -> None:
     if not config.distill.folds:
         print("distill.folds=0: the ensemble's members give the soft targets, no other teachers", flush=True)
         return
-    train_models(exp, config, fold_teachers(exp, config), "stage 5", force)
-
-
-def fold_teachers(exp: Path, config: Config) -> list[Training]:
-    """Each fold's, with the members' seeds. Raises UserError when there are fewer speakers than folds."""
     store = FrameStore.open(exp / "features" / "train")
     trainings = []
     for fold, (group, speakers) in enumerate(fold_groups(store, config), 1):
@@ -100,4 +104,4 @@ def fold_teachers(exp: Path, config: Config) -> list[Training]:
             Training(name, config.ensemble.seed + number, utterances=others, about=about)
             for number, name in enumerate(group.teachers)
         ]
-    return trainings
+    train_models(exp, config, trainings, "stage 5", force)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from asrkd.config import Config
 from asrkd.distill.loss import DistillationLoss
+from asrkd.distill.shards import verify_shard
 from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.experiment import Step
 from asrkd.files import read_json
-from asrkd.torchrun import rank
+from asrkd.torchrun import rank, world
 from asrkd.train import ranks
 from asrkd.train.checkpoint import CHECKPOINT
 from asrkd.train.data import FrameData
@@ -60,10 +61,13 @@ def train(exp: Path, config: Config, training: Training, step: Step) -> None:
 
 
 def open_targets(folder: Path, label_set: str, features: str, frames: Mapping[str, int]) -> SoftTargetStore:
-    """All of it read once, under torchrun by the first process. Raises UserError when it is damaged or not of these
+    """All of it read once, under torchrun a share by each process. Raises UserError when it is damaged or not of these
     labels, features and frame counts."""
     try:
-        return SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames, verify=rank() == 0)
+        store = SoftTargetStore.open(folder, label_set=label_set, features=features, frames=frames)
+        for shard in store.shards[rank() :: world()]:
+            verify_shard(shard)
+        return store
     except UserError as error:
         # Its stamp says "finished" and may fit all the same, hence --force. What is not of stage 5 is made by the call
         # that needs it.

@@ -1,5 +1,6 @@
 """Out-of-fold targets: who gave them, and that it never heard the speaker."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from asrkd.distill.store import SoftTargetStore
 from asrkd.errors import UserError
 from asrkd.features.store import FrameStore
 from asrkd.files import read_json, write_json
-from asrkd.report.made_with import expect_teachers
-from asrkd.train.folds import train_fold_teachers
+from asrkd.train.folds import expect_fold_teachers, train_fold_teachers
 from asrkd.train.soft_targets import make_soft_targets
 from asrkd.train.students import train_students
 from tests.train.conftest import PDFS, make_experiment
@@ -107,10 +107,12 @@ def test_other_folds_make_other_targets(exp: Path, folded: Config, capsys: pytes
 
 def test_teachers_of_other_settings_are_no_teachers_of_the_configs(exp: Path, folded: Config) -> None:
     train_fold_teachers(exp, folded)
-    expect_teachers(exp, folded)
-    folded.train.epochs = 2
-    with pytest.raises(UserError, match=r"fold-1-member-01: made with train\.epochs=1, .* run stage 5 again"):
-        expect_teachers(exp, folded)
+    expect_fold_teachers(exp, folded)
+    for section, key, message in (("train", "epochs", r"train\.epochs=1"), ("ensemble", "seed", "seed=1")):
+        other = replace(folded, **{section: replace(getattr(folded, section), **{key: 2})})
+        for use in (expect_fold_teachers, make_soft_targets):
+            with pytest.raises(UserError, match=rf"fold-1-member-01: made with {message}, .* run stage 5 again"):
+                use(exp, other)
 
 
 def test_a_killed_call_goes_on(exp: Path, folded: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from asrkd.config import Config
 from asrkd.distill.store import SoftTargetStore
@@ -19,7 +20,9 @@ from tests.train.test_stages import by_hand
 MEMBERS = ["member-01", "member-02"]
 
 
-def test_each_kind_is_of_its_own_mean_teachers_and_temperature(exp: Path, config: Config) -> None:
+def test_each_kind_is_of_its_own_mean_teachers_and_temperature(
+    exp: Path, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
     config.train.epochs = 1
     train_members(exp, config)
     frames = FrameStore.open(exp / "features" / "train")
@@ -31,9 +34,9 @@ def test_each_kind_is_of_its_own_mean_teachers_and_temperature(exp: Path, config
     ]
     groups = [Group(MEMBERS, frames.ids, "stage 4")]
     soft_targets.write_targets(exp, config, kinds[1:2], groups, "a test")  # what is there is left as it is
-    there = identity(exp / "targets/first", "a test")
+    capsys.readouterr()
     soft_targets.write_targets(exp, config, kinds, groups, "a test")
-    assert identity(exp / "targets/first", "a test") == there
+    assert f"{exp / 'targets/first'}: finished, skipped" in capsys.readouterr().out
     first, second = (by_hand(exp, [name], "train", 3.0) for name in MEMBERS)
     products = {name: np.sqrt(first[name] * second[name]) for name in frames.ids}
     expected = {
