@@ -11,7 +11,7 @@ def main() -> None:
     try:
         from asrkd.cli import main as run
     except ModuleNotFoundError as error:
-        sys.exit(f"asrkd: error: the command line needs {error.name}; pip install 'asrkd[recipes]'")
+        sys.exit(f"asrkd: error: the command line needs {error.name}; pip install '.[recipes]' in a clone of asrkd")
     run()
 
 

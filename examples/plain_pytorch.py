@@ -1,6 +1,6 @@
 """Distilling an ensemble in plain PyTorch, with the soft targets in memory and on disk.
 
-    pip install asrkd
+    pip install .        (in a clone)
     python examples/plain_pytorch.py
 
 Three teachers learn to classify frames of made-up data and are frozen; a student of an eighth of their width learns
@@ -59,7 +59,7 @@ def train(steps: int = 100) -> list[float]:
 def train_from_store(folder: Path, steps: int = 100) -> list[float]:
     """Keeps the five most probable classes of each frame on disk and gathers frames of any utterance from there."""
     features, targets, labels, mask = made_up_data()
-    # In earnest the last three are hashes: open() refuses targets that were made for other labels or features.
+    # In earnest the last three are hashes: open() refuses targets of other labels, features or temperature.
     with SoftTargetStore.create(
         folder,
         temperature=TEMPERATURE,
@@ -71,7 +71,7 @@ def train_from_store(folder: Path, steps: int = 100) -> list[float]:
     ) as writer:
         for n in range(N):
             writer.add(f"utterance {n}", targets[n, mask[n]])
-    store = SoftTargetStore.open(folder, label_set="labels", features="features")
+    store = SoftTargetStore.open(folder, temperature=TEMPERATURE, label_set="labels", features="features")
     features, labels = features[mask], labels[mask]  # (F, D), (F,): in the order in which the store has them
 
     def batches() -> Iterator[Batch]:

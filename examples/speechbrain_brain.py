@@ -1,6 +1,6 @@
 """Distilling in SpeechBrain: a Brain whose objective is the distillation loss.
 
-    pip install 'asrkd[examples]'
+    pip install '.[examples]'        (in a clone)
     python examples/speechbrain_brain.py
 
 A teacher learns frame labels from a Brain of its own and is frozen; the student's Brain holds it and compares the

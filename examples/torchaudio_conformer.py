@@ -1,6 +1,6 @@
 """Distilling a CTC recogniser built on torchaudio's Conformer.
 
-    pip install 'asrkd[examples]'
+    pip install '.[examples]'        (in a clone)
     python examples/torchaudio_conformer.py
 
 The hard part of the loss is torch's CTC, the soft part is DistillationLoss with hard_weight=0 on the frames within each

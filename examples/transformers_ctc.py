@@ -1,6 +1,6 @@
 """Distilling a CTC model of Hugging Face Transformers: a Trainer whose loss has a soft part.
 
-    pip install 'asrkd[examples]'
+    pip install '.[examples]'        (in a clone)
     python examples/transformers_ctc.py
 
 Both models are made from a config and nothing is downloaded; from_pretrained() takes the config's place in earnest. The

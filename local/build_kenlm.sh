@@ -37,7 +37,7 @@ cp "$work"/lmplz/bin/{lmplz,build_binary} "$tools/bin/"
 # The Boost libraries that the two ask for, and those that these ask for in turn.
 for _ in 1 2; do
     for name in $(LD_LIBRARY_PATH=$prefix/lib ldd "$tools"/bin/* "$tools"/lib/* 2>/dev/null |
-                  awk -v prefix="$prefix/" 'index($3, prefix) == 1 { print $1 }' | sort -u); do
+                  awk -F ' => ' -v prefix="$prefix/" 'index($2, prefix) == 1 { print $1 }' | sort -u); do
         cp -L "$prefix/lib/$name" "$tools/lib/$name"
     done
 done

@@ -30,8 +30,18 @@ fail() {   # the error, then what mends it
 }
 
 key() {   # the folder is part of it: an environment that was moved or copied does not work
-    { echo "$root"; cat ${made_from[$1]}; [[ $1 != kenlm && $1 != module ]] || grep -A2 '^kenlm==' requirements/main.lock; } |
-        sha256sum
+    {
+        echo "$root"
+        cat ${made_from[$1]}
+        case $1 in
+            main) version ;;
+            kenlm | module) version; grep -A2 '^kenlm==' requirements/main.lock ;;   # the module fits one version
+        esac
+    } | sha256sum
+}
+
+version() {   # of the interpreter that is asked for, else of the one that there is
+    "${python:-${PYTHON:-.venv/bin/python}}" -c 'import sysconfig; print(sysconfig.get_python_version())' 2> /dev/null || true
 }
 
 is_done() {   # an environment's Python is a link that breaks when what it was made from goes
@@ -199,12 +209,12 @@ exec 9> .tools/lock
 flock -n 9 || { echo "setup: another set-up is at work in this folder; waiting for it"; flock 9; }
 all_done && exit 0
 
+find_python
 missing=()
 need=600
 for part in main k2 kenlm; do
     is_done $part || { missing+=($part); ((need += megabytes[$part])); }
 done
-find_python
 is_done kenlm || find_compiler
 check_disk $need
 unset PYTHONPATH PYTHONHOME      # pip would take what lies there for installed

@@ -223,7 +223,7 @@ def test_without_the_recipes_packages_the_command_says_what_to_install() -> None
     code = "import sys; sys.modules['click'] = None\nfrom asrkd.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == "asrkd: error: the command line needs click; pip install 'asrkd[recipes]'\n"
+    assert done.stderr == "asrkd: error: the command line needs click; pip install '.[recipes]' in a clone of asrkd\n"
 
 
 def test_a_missing_stage_is_named(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ Setup = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Makes "environments" whose Python is this script again; a pip whose arguments hold $BROKEN fails as without a network.
 INTERPRETER = """#!/bin/bash
+version=3.11
 case "$1 $2" in
-  "--version "*) echo "Python 3.11.0" ;;
+  "--version "*) echo "Python $version.0" ;;
+  "-c "*get_python_version*) echo $version ;;
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip")
     echo "$*" >> "$CALLS"
@@ -101,6 +103,18 @@ def test_each_part_is_made_once(setup: Setup, calls: Callable[[], list[str]]) ->
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert time.perf_counter() - begun < 2
     assert calls() == []
+
+
+def test_another_python_makes_anew_what_fits_one_version(
+    setup: Setup, calls: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    assert setup().returncode == 0
+    calls()
+    other = executable(tmp_path / "other", INTERPRETER.replace("version=3.11", "version=3.10"))
+    assert setup(PYTHON=other).returncode == 0
+    assert set(calls()) == EVERYTHING - {"k2.lock"}
+    done = setup(PYTHON="")  # the one that .venv has by now
+    assert (done.returncode, done.stdout) == (0, "") and calls() == []
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,8 @@ def soft_cross_entropy(
 
     student_logits: (..., C); targets: probabilities (..., C) or SoftTargets; mask: bool (...), True where the frame
     counts. The gradient goes to the student, and to dense targets that ask for one. A class of probability 0 counts 0,
-    also at a logit of -inf (a masked class); at a probability above 0 such a logit makes the loss +inf.
+    also at a logit of -inf (a masked class); at a probability above 0 such a logit makes the loss +inf. A store gives a
+    masked class one above 0 in its dense form, and an even tail does: "lump", "drop" or a tensor with a 0 there do not.
     tail: how the mass of the pdfs that SoftTargets do not name is taken. "lump": they are one class, for the student
     too, which is free to share it out; "even": each of them has the same share; a tensor (C,): shares in proportion
     to it, for example to the mean of the teacher's distributions; "drop": none has any, and the named ones are scaled
@@ -177,8 +178,9 @@ def soft_cross_entropy(
     if mask is not None:
         probs = torch.where(mask.unsqueeze(-1), probs, 0)
     check_dense(probs, mask, validate)
-    log_q = (logits / temperature).log_softmax(-1)  # (..., C)
-    if may_be_masked(logits):  # two more passes over all classes, which most calls do not need
+    scaled = logits / temperature
+    log_q = scaled.log_softmax(-1)  # (..., C)
+    if may_be_masked(scaled):  # two more passes over all classes, which most calls do not need
         empty = probs == 0
         if probs.requires_grad:  # theirs is -log q, but for the classes that both give nothing
             empty = empty & (log_q == -torch.inf)

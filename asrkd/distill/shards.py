@@ -97,6 +97,12 @@ class ShardFile:
             self._file.write(table + FOOTER.pack(MAGIC, *sizes, crc, zlib.crc32(table), self._card_crc))
             self._file.flush()
             os.fsync(self._file.fileno())
+        if self.path.exists() or not self._temporary.exists():
+            self._file.close()
+            raise UserError(
+                f"{self.path}: expected one writer of this name, found the work of another; give each writer shards of "
+                "a name of its own (SoftTargetStore.create(..., shard=NAME))"
+            )
         os.replace(self._temporary, self.path)
         self._file.close()
 
@@ -146,12 +152,13 @@ def open_shard(path: Path, record_bytes: int, card_crc: int) -> Shard:
 
 def _mapped(path: Path, frames: int, record_bytes: int) -> Tensor:
     """(frames, record_bytes) uint8."""
-    with open(path, "rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants memory that it might write to
+    # Not Python's mmap, which keeps the file open: a store may have more shards than a process may have files.
+    mapped = torch.from_file(str(path), shared=False, size=frames * record_bytes, dtype=torch.uint8)
     if hasattr(mmap, "MADV_RANDOM"):
         # Frames are gathered from anywhere: reading ahead took a hundred times as long where nothing was in memory yet.
-        mapped.madvise(mmap.MADV_RANDOM)
-    return torch.frombuffer(mapped, dtype=torch.uint8, count=frames * record_bytes).view(frames, record_bytes)
+        address, length = ctypes.c_void_p(mapped.data_ptr()), ctypes.c_size_t(mapped.numel())
+        ctypes.CDLL(None).madvise(address, length, mmap.MADV_RANDOM)
+    return mapped.view(frames, record_bytes)
 
 
 def verify_shard(shard: Shard) -> None:

@@ -15,7 +15,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,9 @@ class SoftTargetStore:
             raise ValueError(f"expected letters, digits, - and _ as a shard's name, found {shard!r}")
         card = {
             "format": FORMAT,
-            "temperature": temperature,
-            "num_pdfs": num_pdfs,
-            "top_k": top_k,
+            "temperature": float(temperature),
+            "num_pdfs": int(num_pdfs),
+            "top_k": int(top_k),
             "label_set": label_set,
             "features": features,
             "members": list(members),
@@ -109,6 +109,7 @@ class SoftTargetStore:
     def open(
         path: Path | str,
         *,
+        temperature: float | None = None,
         label_set: str | None = None,
         features: str | None = None,
         frames: Mapping[str, int] | None = None,
@@ -116,15 +117,15 @@ class SoftTargetStore:
     ) -> "SoftTargetStore":
         """Map a store for reading.
 
-        label_set, features: the hashes that it must have been made from. frames: the frame counts of the utterances
-        that are to be looked up; each must be in the store, with as many frames. None checks nothing.
+        temperature, label_set, features: those that it must have been made with. frames: the frame counts of the
+        utterances that are to be looked up; each must be in the store, with as many frames. None checks nothing.
         verify: read every record to find those that were altered; without it a shard that was cut short, or whose
         table was altered, is found all the same.
         Raises UserError when the store is missing or damaged, or differs; the message says in what.
         """
         path = Path(path)
         card = _read_card(path)
-        wanted = {"label_set": label_set, "features": features}
+        wanted = {"temperature": temperature, "label_set": label_set, "features": features}
         _refuse_difference(path, card, {key: value for key, value in wanted.items() if value is not None})
         width, crc = record_bytes(card["num_pdfs"], card["top_k"]), zlib.crc32((path / CARD).read_bytes())
         shards = [open_shard(file, width, crc) for file in sorted(path.glob(f"*{SUFFIX}"))]
@@ -137,9 +138,17 @@ class SoftTargetStore:
                 raise UserError(f"{path}: expected {count} frames of {name}, found {store.frames_of(name)}")
         return store
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker of a DataLoader opens the store again: a copy of it would take as much memory as it has bytes."""
+        return SoftTargetStore.open, (self.path.absolute(),)
+
     def __len__(self) -> int:
         """Utterances."""
         return len(self.ids)
+
+    def __iter__(self) -> Iterator[str]:
+        """The utterances' names, in the order of their frames."""
+        return iter(self.ids)
 
     def __contains__(self, utterance_id: str) -> bool:
         return utterance_id in self.index

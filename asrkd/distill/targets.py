@@ -17,7 +17,8 @@ class SoftTargets(NamedTuple):
     tail: Tensor  # (...); the frame's probs and tail sum to 1
 
     def to(self, device: torch.device | str) -> "SoftTargets":
-        return SoftTargets(*(tensor.to(device, non_blocking=True) for tensor in self))
+        away = torch.device(device).type != "cpu"  # what comes from a GPU without a wait may be read before it is there
+        return SoftTargets(*(tensor.to(device, non_blocking=away) for tensor in self))
 
     def dense(self, num_pdfs: int) -> Tensor:
         """The distribution that the loss sees with an even tail: (..., num_pdfs) of the dtype of `probs`, float32 when

@@ -79,6 +79,15 @@ def test_a_masked_class_that_the_teacher_gives_nothing_counts_nothing(tail: str)
         torch.testing.assert_close(gradient, F.pad(wanted, (1, 1)))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_a_class_masked_by_the_lowest_number_counts_nothing(temperature: float) -> None:
+    """Divided by a temperature below 1, that is -inf."""
+    z = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    p = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)).softmax(-1)
+    found = soft_cross_entropy(F.pad(z, (1, 0), value=torch.finfo(z.dtype).min), F.pad(p, (1, 0)), temperature)
+    torch.testing.assert_close(found, soft_cross_entropy(z, p, temperature))
+
+
 @pytest.mark.parametrize("tail", ["dense", "even", "given", "drop", "lump"])
 def test_a_masked_class_that_the_teacher_gives_something_costs_infinitely_much(tail: str) -> None:
     z, p = logits(6), logits(6, seed=1).softmax(-1)

@@ -2,6 +2,8 @@
 
 import math
 import multiprocessing
+import os
+import pickle
 import shutil
 import struct
 import subprocess
@@ -107,11 +109,36 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     assert torch.equal(named(store.gather(torch.arange(1000))).ids, expected)
 
 
+def test_a_workers_copy_maps_the_same_files(tmp_path: Path) -> None:
+    with create(tmp_path) as writer:
+        for u in range(9):
+            writer.add(f"u{u}", probabilities(1000, seed=u))
+    store = SoftTargetStore.open(tmp_path)
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000 < store.shards[0].records.numel()
+    for one, other in zip(named(pickle.loads(pickled)["u3"]), named(store["u3"]), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the files that this process has open in /proc")
+def test_a_store_keeps_no_file_open(tmp_path: Path) -> None:
+    """It may have more shards than a process may open files."""
+    for u in range(5):
+        with create(tmp_path) as writer:
+            writer.add(f"u{u}", probabilities(4), first=4 * u)
+    before = len(os.listdir("/proc/self/fd"))
+    store = SoftTargetStore.open(tmp_path)
+    assert len(store.shards) == 5 and len(os.listdir("/proc/self/fd")) == before
+
+
 def test_what_differs_is_refused(tmp_path: Path) -> None:
     with create(tmp_path) as writer:
         writer.add("u", probabilities(4))
     with pytest.raises(UserError, match="label_set is labels, expected others"):
         SoftTargetStore.open(tmp_path, label_set="others")
+    with pytest.raises(UserError, match=r"temperature is 2\.0, expected 5"):
+        SoftTargetStore.open(tmp_path, temperature=5)
+    SoftTargetStore.open(tmp_path, temperature=2)
     with pytest.raises(UserError, match="features is features, expected others"):
         SoftTargetStore.open(tmp_path, features="others")
     with pytest.raises(UserError, match="expected 5 frames of u, found 4"):

@@ -17,6 +17,7 @@ import torch
 from asrkd import SoftTargetStore
 from asrkd.distill import shards as shards_module
 from asrkd.distill import writer as writer_module
+from asrkd.errors import UserError
 from tests.distill.store_examples import create, named, probabilities
 
 
@@ -156,3 +157,17 @@ def test_a_deleted_shard_alone_is_made_again(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "one.0000.targets").unlink()
     assert write() == ["u0"]
     assert SoftTargetStore.open(tmp_path, verify=True).ids == ["u0", "u1", "u2"]
+
+
+def test_two_writers_of_one_name_lose_nothing_in_silence(tmp_path: Path) -> None:
+    """A writer that was handed to two processes, say: the second one finds the first one's shard in its place."""
+    first, second = create(tmp_path, shard="same"), create(tmp_path, shard="same")
+    with first:
+        first.add("u", probabilities(3))
+    with (
+        pytest.raises(UserError, match=r"same\.0000\.targets: expected one writer of this name, .* shard=NAME"),
+        second,
+    ):
+        second.add("v", probabilities(3))
+    store = SoftTargetStore.open(tmp_path, verify=True)
+    assert list(store) == ["u"]

@@ -11,7 +11,7 @@ Run = Callable[[Callable[[], None]], list[tuple[float, float]]]
 
 @pytest.fixture(autouse=True)
 def _speechbrain() -> None:
-    pytest.importorskip("speechbrain", reason="the example needs SpeechBrain: pip install 'asrkd[examples]'")
+    pytest.importorskip("speechbrain", reason="the example needs SpeechBrain: pip install '.[examples]'")
 
 
 def test_loss_written_out() -> None:

@@ -11,7 +11,7 @@ Run = Callable[[Callable[[], None]], list[tuple[float, float]]]
 
 @pytest.fixture(autouse=True)
 def _torchaudio() -> None:
-    pytest.importorskip("torchaudio", reason="the example needs torchaudio: pip install 'asrkd[examples]'")
+    pytest.importorskip("torchaudio", reason="the example needs torchaudio: pip install '.[examples]'")
 
 
 def test_loss_written_out() -> None:

@@ -13,7 +13,7 @@ Run = Callable[[Callable[[], None]], list[tuple[float, float]]]
 @pytest.fixture(autouse=True)
 def _transformers() -> None:
     for name in ("transformers", "accelerate"):
-        pytest.importorskip(name, reason=f"the example needs {name}: pip install 'asrkd[examples]'")
+        pytest.importorskip(name, reason=f"the example needs {name}: pip install '.[examples]'")
 
 
 def test_loss_written_out(tmp_path: Path) -> None:
