@@ -78,7 +78,9 @@ def _library(name: str, describe: Callable[[], str] = lambda: "imports") -> Comp
     try:
         import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library that is missing or of another build
-        return Component(name, "", f"does not import: {error}", _mend(".venv"))
+        ours = Path(sys.prefix) == Path(__file__).resolve().parents[1] / ".venv"  # else the user's own environment
+        mend = _mend(".venv") if ours else f"{sys.executable} -m pip install {name}"
+        return Component(name, "", f"does not import: {error}", mend)
     return Component(name, version(name), describe())
 
 

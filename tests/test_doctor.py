@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,9 @@ def test_a_library_that_does_not_import(monkeypatch: pytest.MonkeyPatch, tmp_pat
         found = doctor._library(name)
         assert reason in found.state
         assert found.mend == "rm -rf .venv && make setup"
+        with monkeypatch.context() as installed:
+            installed.setattr(sys, "prefix", str(tmp_path))
+            assert doctor._library(name).mend == f"{sys.executable} -m pip install {name}"
 
 
 def test_a_program_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, script: Callable[[str, str], str]) -> None:
