@@ -46,10 +46,10 @@ def nets_table(config: Config, scores: Scores) -> Table:
         errors = errors_of(scores, names)
         rows.append([label, runs_text(errors), str(theirs), " ".join(map(str, errors))])
     images = next(iter(scores["nets"].values()))["images"]
+    spread = ", mean ± standard deviation over runs that differ in their seed" if config.mnist.runs > 1 else ""
     notes = [
-        f"Errors on {images:,} test images, mean ± standard deviation over runs that differ in their seed; the paper's "
-        "are of one run each. The teacher of all small nets with soft targets is the first large net. No setting was "
-        "chosen on the test images."
+        f"Errors on {images:,} test images{spread}; the paper's are of one run each. The teacher of all small nets "
+        "with soft targets is the first large net. No setting was chosen on the test images."
     ]
     return Table("nets", "Large net, small nets (the paper's section 3)", ["", "Errors", "paper", "Runs"], rows, notes)
 
@@ -130,7 +130,7 @@ def _shape(config: Config) -> str:
 def _regularisers(config: Config) -> str:
     train, model = config.train, config.model
     used = {
-        "dropout": model.dropout > 0,
+        "dropout": model.dropout > 0 or model.input_dropout > 0,
         f"jitter {train.jitter}": train.jitter > 0,
         f"max-norm {train.max_norm:g}": train.max_norm > 0,
     }

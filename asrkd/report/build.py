@@ -24,6 +24,7 @@ from asrkd.report.shares import spread
 from asrkd.report.specialists import FOLDER, specialists_tables
 from asrkd.report.table import Table, markdown
 from asrkd.report.utterances import Example, examples
+from asrkd.train.students import student_config
 
 TITLE = "Distilling an ensemble of acoustic models"
 OUTPUTS = ("RESULTS.md", "results.json", "index.html")
@@ -119,13 +120,17 @@ def results_markdown(all_tables: Sequence[Table], lead: str, config: str) -> str
 
 
 def lead(scores: Scores, config: Config) -> str:
-    own = config.distill
-    shape = "another" if own.hidden_layers or own.hidden_size else "the same"
-    teachers = "teachers that never heard their speaker" if own.folds else "it"
+    theirs, own = config.model, student_config(config).model
+    alike = (own.hidden_layers, own.hidden_size) == (theirs.hidden_layers, theirs.hidden_size)
+    teachers = "teachers that never heard their speaker" if config.distill.folds else "it"
+    members = f"{len(scores.members)} acoustic models that differ in their random start, their ensemble"
+    if len(scores.members) == 1:
+        members = "An acoustic model, which is an ensemble by itself"
+    distilled = "one model" if len(scores.students) == 1 else "models"
     return (
-        f"{len(scores.members)} acoustic models that differ in their random start, their ensemble, and one model of "
-        f"{shape} shape distilled from {teachers}, after section 4 of Hinton, Vinyals and Dean, “Distilling the "
-        "Knowledge in a Neural Network” (2015). The paper's figures, of its own corpus, stand beside ours."
+        f"{members}, and {distilled} of {'the same' if alike else 'another'} shape distilled from {teachers}, after "
+        "section 4 of Hinton, Vinyals and Dean, “Distilling the Knowledge in a Neural Network” (2015). The paper's "
+        "figures, of its own corpus, stand beside ours."
     )
 
 

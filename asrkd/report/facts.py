@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from asrkd.config import Config
 from asrkd.experiment import STAMP
 from asrkd.files import read_json
 from asrkd.parallel import cores
@@ -14,6 +15,8 @@ from asrkd.progress import duration
 from asrkd.report.cells import NONE
 from asrkd.report.scores import Score, Scores
 from asrkd.report.table import Table
+from asrkd.systems import fold_teacher_names
+from asrkd.train.training import at_speed, targets_name
 
 SPLITS = ("train", "dev", "test")
 REPORTS = {"data": "Corpus", "lang": "Lexicon and language model", "align": "Alignment", "graph": "Decoding graph"}
@@ -106,9 +109,12 @@ def passes_table(scores: Scores, decoded: Mapping[str, Mapping[str, Any]]) -> Ta
 
 
 def stamps(
-    exp: Path, scores: Scores, fold_teachers: Sequence[str], specialists: Sequence[Path] = ()
+    exp: Path, scores: Scores, config: Config, specialists: Sequence[Path] = ()
 ) -> dict[str, list[dict[str, Any]]]:
     """stage -> the stamps of its steps. specialists: the folders of stage 11, which not every experiment has."""
+    teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
+    # Not all that lie there: others are of an earlier config's temperatures and speeds.
+    targets = [at_speed(targets_name(t), speed) for t in config.distill.temperatures for speed in config.distill.speeds]
     models = {
         "4 members": [score.system.name for score in scores.members],
         "6 students": [score.system.name for score in scores.all_students()],
@@ -120,7 +126,7 @@ def stamps(
         "2 lexicon and LM": [exp / "lang"],
         "3 alignment": [exp / "align"],
         "4 members": [],
-        "5 soft targets": [*(exp / "models" / name for name in fold_teachers), *(exp / "targets").glob("train-*")],
+        "5 soft targets": [*(exp / "models" / name for name in teachers), *(exp / name for name in targets)],
         "6 students": [],
         "7 limited data": [],
         "8 graph": [exp / "graph"],

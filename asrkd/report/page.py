@@ -30,9 +30,11 @@ def figures(scores: Scores, curves: Sequence[Curve]) -> list[str]:
     drawn = [training_curves(whole, "All of the data")]
     if limited:
         drawn.append(training_curves(limited, "A share of the data"))
-    strokes = "the members" if len(scores.runs) == 1 else "single runs"
-    drawn.append(bars(_accuracies(scores), "Frame accuracy on dev", f"percent of the frames (strokes: {strokes})"))
-    drawn.append(bars(_wers(scores), "Word error rate on test", "percent of the words, with 95 % intervals"))
+    strokes = ""
+    if max(len(scores.members), len(scores.runs)) > 1:
+        strokes = f"; strokes: {'the members' if len(scores.runs) == 1 else 'single runs'}"
+    drawn.append(bars(_accuracies(scores), "Frame accuracy on dev", f"percent of the frames{strokes}"))
+    drawn.append(bars(_wers(scores), "Word error rate on test", f"percent of the words, 95 % intervals{strokes}"))
     return drawn
 
 

@@ -95,7 +95,7 @@ def training_curves(curves: Sequence[Curve], title: str) -> str:
             named.add(curve.group)
         axes.set_xlabel("epoch")
         axes.set_ylabel("frame accuracy, %")
-        axes.set_title(f"{title} (solid: dev, dashed: train)", loc="left")
+        axes.set_title(f"{title} (solid: dev, dashed: train as it was learnt)", loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="best")
         return _svg(figure, f"{title}: frame accuracy of training and dev frames by epoch")
@@ -161,7 +161,10 @@ def lines(figure: Lines) -> str:
             axes.set_xscale("log")
             axes.set_xticks(sorted({x for series in figure.series for x in series.x}))
             axes.set_xticks([], minor=True)
-            axes.xaxis.set_major_formatter(EngFormatter(places=1, sep=""))  # 1.6M
+            if min(min(series.x) for series in figure.series) >= 1000:
+                axes.xaxis.set_major_formatter(EngFormatter(places=1, sep=""))  # 1.6M
+            else:
+                axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(figure.x_axis)
         axes.set_ylabel(figure.y_axis)
         axes.set_title(figure.title, loc="left")

@@ -10,7 +10,6 @@ from asrkd.report import facts, specialists
 from asrkd.report.experiments import experiment_hashes
 from asrkd.report.made_with import expect_config
 from asrkd.report.scores import read_scores
-from asrkd.systems import fold_teacher_names
 
 
 def write_report(exp: Path, config: Config, force: bool = False) -> None:
@@ -22,9 +21,8 @@ def write_report(exp: Path, config: Config, force: bool = False) -> None:
     made = {"scores": identity(exp / "scores", "stage 10")}
     expect_config(exp, config)
     scores = read_scores(exp, config)
-    teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
     made |= specialists.made(exp, config)
-    stamps = facts.stamps(exp, scores, teachers, specialists.steps(exp) if str(specialists.FOLDER) in made else [])
+    stamps = facts.stamps(exp, scores, config, specialists.steps(exp) if str(specialists.FOLDER) in made else [])
     made["stamps"] = hash_value(stamps)  # the report prints their times and versions
     made |= experiment_hashes(exp)
     chosen = facts.without_folders(

@@ -1,5 +1,6 @@
 """A table, as rows of text that Markdown and HTML share."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ class Table:
     texts: int = 1  # so many columns, from the left, hold words; the others hold numbers
 
 
+# What Markdown would take for its own or for HTML's: a transcript may have <NOISE>.
+MARKUP = re.compile(r"[|*]|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+
+
 def markdown(table: Table) -> str:
     """A heading, the table and its notes; numbers to the right."""
     lines = [f"## {table.title}", "", _line(table.columns)]
@@ -25,4 +30,4 @@ def markdown(table: Table) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(MARKUP.sub(r"\\\g<0>", cell) for cell in cells) + " |"

@@ -37,9 +37,9 @@ def whole_data(scores: Scores) -> Table:
     """The paper's Table 1: baseline, ensemble and student, trained on all of the data."""
     columns = ["", "Frame accuracy dev", "Frame accuracy test", "paper", "Cross-entropy dev", "Cross-entropy test"]
     columns += ["WER test", "95 % interval", "paper", "Sub.", "Del.", "Ins."]
-    ensemble, runs = scores.ensemble, len(scores.runs)
+    ensemble, members, runs = scores.ensemble, len(scores.members), len(scores.runs)
     rows = [
-        _row(f"baseline (mean of {len(scores.members)})", scores.members, scores.baseline_interval, paper.BASELINE),
+        _row(f"baseline (mean of {members})", scores.members, scores.baseline_interval, paper.BASELINE),
         _row(ensemble.system.label, [ensemble], ensemble.test.interval, paper.ENSEMBLE),
         _row(student_label(scores), scores.runs, scores.runs_interval, paper.STUDENT),
     ]
@@ -47,8 +47,8 @@ def whole_data(scores: Scores) -> Table:
     notes = [
         "Frame accuracy and WER in percent, cross-entropy in nats a frame; substitutions, deletions and insertions of "
         f"{ensemble.test.words:,} words.",
-        "The baseline is one member of the ensemble: mean ± standard deviation over "
-        f"{len(scores.members)} runs that differ in their seed alone.",
+        "The baseline is one member of the ensemble"
+        + (f": mean ± standard deviation over {members} runs that differ in their seed alone." if members > 1 else "."),
         "Intervals: bootstrap over the test utterances; the baseline's is that of the members' mean.",
     ]
     notes += _why_none([ensemble.test.interval])
@@ -146,11 +146,15 @@ def shares(rows: Sequence[ShareRow]) -> Table:
         [r.name, r.split, share_text(r.accuracy), share_text(r.cross_entropy), number_text(r.paper, 0, " %")]
         for r in rows
     ]
-    notes = [
-        "The ensemble's gain is over the mean baseline; the gap lies between hard targets on a share of the data and "
-        "the mean baseline, which has them on all of it. ± is what one standard deviation of a training run (over the "
-        "members) moves the share by."
-    ]
+    said = ["The ensemble's gain is over the mean baseline."]
+    if any("gap" in row.name for row in rows):
+        said.append(
+            "The gap lies between hard targets on a share of the data and the mean baseline, which has them on all of "
+            "it."
+        )
+    if any(share.spread is not None for row in rows for share in (row.accuracy, row.cross_entropy)):
+        said.append("± is what one standard deviation of a training run (over the members) moves the share by.")
+    notes = [" ".join(said)]
     for row in rows:
         if row.runs:
             accuracy, cross_entropy = (

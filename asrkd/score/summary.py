@@ -76,6 +76,7 @@ def compare(words: Mapping[str, WordErrors], systems: Sequence[System]) -> list[
             )
     labels[MEMBERS] = f"mean of {len(of_kind['member'])} members"
     pairs = [(name, baseline) for name in of_kind["ensemble"] + of_kind["student"] for baseline in (first, MEMBERS)]
+    pairs += [(student, ensemble) for student in of_kind["student"] for ensemble in of_kind["ensemble"]]
     pairs += [(name, name.replace("soft-", "hard-")) for name in of_kind["limited"] if name.startswith("soft-")]
     compared = []
     for name, baseline in pairs:

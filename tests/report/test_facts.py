@@ -4,6 +4,7 @@ from pathlib import Path
 from asrkd.config import Config
 from asrkd.report import facts
 from asrkd.report.scores import read_scores
+from tests.report.conftest import finished
 
 
 def stamp(finished: str, seconds: float) -> dict[str, object]:
@@ -25,17 +26,20 @@ def test_clock_counts_overlapping_steps_once_and_pauses_not_at_all() -> None:
 def test_stamps_by_stage(exp: Path, config: Config) -> None:
     # What an experiment has decoded beside the stages is no work of theirs.
     shutil.copytree(exp / "decode" / "ensemble", exp / "decode" / "members" / "ensemble-of-2")
-    found = facts.stamps(exp, read_scores(exp, config), [])
+    found = facts.stamps(exp, read_scores(exp, config), config)
     counts = {stage: len(some) for stage, some in found.items()}
     assert counts["4 members"] == 3
     assert counts["6 students"] == 1
     assert counts["7 limited data"] == 2
     assert counts["9 decoding"] == 7
+    for name in ("train-T2-x0.9", "train-T5"):  # of another config
+        finished(exp / "targets" / name, {})
+    assert len(facts.stamps(exp, read_scores(exp, config), config)["5 soft targets"]) == 1
     assert facts.seconds(found["4 members"]) == {"work": 180.0, "clock": 150.0}
 
 
 def test_stamps_of_all_students(exp_of_three_runs: Path, three_runs: Config) -> None:
-    found = facts.stamps(exp_of_three_runs, read_scores(exp_of_three_runs, three_runs), [])
+    found = facts.stamps(exp_of_three_runs, read_scores(exp_of_three_runs, three_runs), three_runs)
     assert len(found["6 students"]) == 4
 
 

@@ -2,8 +2,10 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
-from asrkd.report.plots import COLOURS, Bar, Curve, bars, squares, training_curves
+from asrkd.report.figures import Lines, Series
+from asrkd.report.plots import COLOURS, Bar, Curve, bars, lines, squares, training_curves
 
 ROWS = [Bar("baseline", "member", 50.8, 50.1, 51.2, [50.3, 51.2]), Bar("a < b & c", "student", 52.0)]
 
@@ -25,6 +27,14 @@ def test_curves_name_a_group_once() -> None:
     assert "student, T = 2" in words(svg)
     dashed = re.findall(r"stroke-dasharray", svg)
     assert len(dashed) == 3  # a training curve each
+
+
+@pytest.mark.parametrize(
+    ("x", "ticks"), [([0.5, 6.25, 30], {"0.5", "6.25", "30"}), ([1050, 1570800], {"1.1k", "1.6M"})]
+)
+def test_a_logarithmic_axis_has_the_points_numbers(x: list[float], ticks: set[str]) -> None:
+    series = [Series("hard", "hard", x, [float(place) for place in range(len(x))])]
+    assert ticks <= set(words(lines(Lines("By share", "%", "accuracy", series, log_x=True))))
 
 
 def test_colours_are_the_page_s_and_nothing_is_fetched() -> None:

@@ -104,6 +104,9 @@ def test_shares_by_hand(scores: Scores) -> None:
 def test_a_single_member_has_no_spread(scores: Scores) -> None:
     alone = replace(scores, members=scores.members[:1])
     assert tables.whole_data(alone).rows[0][1:3] == ["50.0", "46.0"]
+    assert "The baseline is one member of the ensemble." in tables.whole_data(alone).notes
+    assert "±" not in tables.shares(tables.share_rows(alone)).notes[0]
+    assert "gap" not in tables.shares(tables.share_rows(replace(scores, limited={}))).notes[0]
     assert tables.shares(tables.share_rows(alone)).rows[0][2] == "60 %"  # (53 - 50) / (55 - 50)
 
 
@@ -145,4 +148,6 @@ def test_a_test_set_of_one_utterance_has_dashes_for_intervals_and_the_reason(exp
 
 def test_markdown() -> None:
     table = Table("name", "Title", ["", "Set", "a|b"], [["x", "dev", "1"]], ["A note."], texts=2)
+    marked = Table("a", "Title", ["<NOISE>", "p < 0.1"], [["*", "&amp; R&B"]])
+    assert markdown(marked).splitlines()[2::2] == ["| \\<NOISE> | p < 0.1 |", "| \\* | \\&amp; R&B |"]
     assert markdown(table) == ("## Title\n\n|  | Set | a\\|b |\n| --- | --- | ---: |\n| x | dev | 1 |\n\nA note.\n")

@@ -167,6 +167,7 @@ def test_comparisons(exp: Path, config: Config) -> None:
         ("ensemble", "members"),
         ("student-T2", "member-01"),
         ("student-T2", "members"),
+        ("student-T2", "ensemble"),
         ("soft-50", "hard-50"),
     ]
     assert rows["ensemble", "member-01"]["difference"] == 0.5
