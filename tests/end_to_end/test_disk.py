@@ -66,7 +66,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(kind: str, jobs: int, tmp_p
         ["unshare", "-m", "sh", "-c", mounted, "sh", str(small), *command], check=False, capture_output=True, text=True
     )
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    line, *more = done.stderr.splitlines()
+    assert not more, done.stderr
     why = f"[Errno 28] No space left on device: '{small}/full'"
     expected = why if kind == "targets" else f"{small}/full: could not be written: "
     assert line.startswith(f"asrkd: error: {expected}"), line
