@@ -27,6 +27,11 @@ def fold_teacher_names(config: Config, fold: int) -> list[str]:
     return [f"fold-{fold}-member-{number:02d}" for number in range(1, config.distill.fold_members + 1)]
 
 
+def all_fold_teachers(config: Config) -> list[str]:
+    """None without distill.folds."""
+    return [name for fold in range(1, config.distill.folds + 1) for name in fold_teacher_names(config, fold)]
+
+
 def student_name(temperature: float, run: int = 1) -> str:
     """Of the runs of one temperature, counted from 1, which differ in their seed, the first has no number."""
     return f"student-T{temperature:g}" + (f"-{run}" if run > 1 else "")

@@ -15,7 +15,7 @@ from asrkd.progress import duration
 from asrkd.report.cells import NONE
 from asrkd.report.scores import Score, Scores
 from asrkd.report.table import Table
-from asrkd.systems import fold_teacher_names
+from asrkd.systems import all_fold_teachers
 from asrkd.train.training import at_speed, targets_name
 
 SPLITS = ("train", "dev", "test")
@@ -112,7 +112,6 @@ def stamps(
     exp: Path, scores: Scores, config: Config, specialists: Sequence[Path] = ()
 ) -> dict[str, list[dict[str, Any]]]:
     """stage -> the stamps of its steps. specialists: the folders of stage 11, which not every experiment has."""
-    teachers = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
     # Not all that lie there: others are of an earlier config's temperatures and speeds.
     targets = [at_speed(targets_name(t), speed) for t in config.distill.temperatures for speed in config.distill.speeds]
     models = {
@@ -126,7 +125,10 @@ def stamps(
         "2 lexicon and LM": [exp / "lang"],
         "3 alignment": [exp / "align"],
         "4 members": [],
-        "5 soft targets": [*(exp / "models" / name for name in teachers), *(exp / name for name in targets)],
+        "5 soft targets": [
+            *(exp / "models" / name for name in all_fold_teachers(config)),
+            *(exp / name for name in targets),
+        ],
         "6 students": [],
         "7 limited data": [],
         "8 graph": [exp / "graph"],

@@ -7,7 +7,7 @@ from asrkd.errors import UserError
 from asrkd.experiment import expect_settings, expect_unchanged, made_of
 from asrkd.files import hash_file
 from asrkd.lang.prepare import chosen, sources
-from asrkd.systems import fold_teacher_names, member_names, systems
+from asrkd.systems import all_fold_teachers, member_names, systems
 from asrkd.train.folds import expect_fold_teachers
 from asrkd.train.limited import limited
 from asrkd.train.members import members
@@ -70,9 +70,7 @@ def _expect_trained(exp: Path, config: Config, stage: str, trainings: list[Train
 
 
 def _expect_its_teachers(folder: Path, config: Config) -> None:
-    names = member_names(config)
-    if config.distill.folds:
-        names = [name for fold in range(config.distill.folds) for name in fold_teacher_names(config, fold + 1)]
+    names = all_fold_teachers(config) or member_names(config)
     found = [name.removeprefix("models/") for name in sorted(made_of(folder)) if name.startswith("models/")]
     if found and found != sorted(names):
         raise UserError(
