@@ -123,14 +123,21 @@ specialists() {
   [ ! -d "$exp/report" ] || asrkd report "$exp"
 }
 
-# Options of the corpus that this call does not give are those of the call that made it.
+# The options of the last call that named a corpus. While that corpus is being made, and after a kill or a mistake, they
+# are in options.new: some of its cut sets may be there beside some of an earlier corpus.
+remembered_options() {
+  if [ -f "$exp/corpus/options.new" ]; then echo "$exp/corpus/options.new"; else echo "$exp/corpus/options"; fi
+}
+
+# Options of the corpus that this call does not give are those of that call.
 recall_corpus_options() {
-  local name
+  local name remembered
   corpus_given=false
   for name in $corpus_options; do [ -z "${!name}" ] || corpus_given=true; done
-  [ -f "$exp/corpus/options" ] || return 0
+  remembered=$(remembered_options)
+  [ -f "$remembered" ] || return 0
   for name in $corpus_options; do
-    [ -n "${!name}" ] || printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$exp/corpus/options")"
+    [ -n "${!name}" ] || printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$remembered")"
   done
 }
 
@@ -140,9 +147,12 @@ prepare_corpus() {
   local name train_cuts
   train_cuts=$(asrkd value "$exp" data.train)
   [ "$train_cuts" = "$exp/corpus/train.jsonl.gz" ] || return 0
-  $corpus_given || $force || [ -d "${!corpus_folder}" ] || [ ! -f "$exp/corpus/options" ] || return 0
+  $corpus_given || $force || [ -d "${!corpus_folder}" ] || [ -f "$exp/corpus/options.new" ] \
+    || [ ! -f "$exp/corpus/options" ] || return 0
+  mkdir -p "$exp/corpus"
+  for name in $corpus_options; do echo "$name=${!name}"; done > "$exp/corpus/options.part"
+  mv "$exp/corpus/options.part" "$exp/corpus/options.new"
   make_corpus
-  for name in $corpus_options; do echo "$name=${!name}"; done > "$exp/corpus/options.new"
   mv "$exp/corpus/options.new" "$exp/corpus/options"
 }
 

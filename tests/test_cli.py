@@ -150,6 +150,25 @@ def test_a_changed_corpus_is_seen(tmp_path: Path) -> None:
         (speech / "a" / "1" / "1" / "1-1.trans.txt").write_text("1-1-0000 ANOTHER WORD\n")
 
 
+def test_a_corpus_that_was_begun_is_made_by_the_next_call(tmp_path: Path) -> None:
+    """Of the one before some cut sets may be there, and the config is that of the new one."""
+    exp, last = tmp_path / "e", ("--stop-stage", 0)
+    first = corpus(tmp_path / "first", "a", "b", "c")
+    other = corpus(tmp_path / "other", "x", "y", "z", "a", "b", "c")
+    subsets = ("--train", "a", "--dev", "b", "--test", "c")
+    assert recipe("librispeech", "--exp", exp, "--corpus-dir", first, *subsets, *last).returncode == 0
+    missing = (other / "c").rename(tmp_path / "elsewhere")
+    failed = recipe("librispeech", "--exp", exp, "--corpus-dir", other, *last)
+    assert failed.returncode == 1 and "expected a subset 'c', found a, b" in failed.stderr
+    (exp / "corpus" / "train.jsonl.gz").unlink()  # as a kill between two of them could have it
+    missing.rename(other / "c")
+    done = recipe("librispeech", "--exp", exp, *last)
+    assert done.returncode == 0, done.stderr
+    found = {split: [cut.id for cut in read_cuts(exp / "data" / f"{split}.jsonl.gz")] for split in ("train", "test")}
+    assert found == {"train": ["4-1-0000"], "test": ["6-1-0000"]}
+    assert sorted(path.name for path in (exp / "corpus").glob("options*")) == ["options"]
+
+
 def test_the_specialists_are_asked_for(tmp_path: Path) -> None:
     """Stage 11 is none of those that a call without --stop-stage does, unless it begins with it."""
     # There is nothing to begin with: the first stage ends in an error.

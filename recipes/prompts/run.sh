@@ -52,7 +52,7 @@ if [ -z "$exp" ]; then
 fi
 for name in exp sounds_dir; do absolute $name; done
 # The language that the experiment has is no other corpus, for which its config would be set anew.
-if grep -qsx "language=$language" "$exp/corpus/options"; then language=; fi
+if grep -qsx "language=$language" "$(remembered_options)"; then language=; fi
 corpus_options="language sounds_dir"
 corpus_folder=sounds_dir
 corpus_config=(
